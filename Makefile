@@ -1,0 +1,92 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Runs a named step in the project's environment, which is made when it is first needed.
+STEP := python3 tests/tools/step.py
+# The same step with the lowest ansible-core that the collection supports.
+OLDEST := ANSIBLE_CORE=oldest $(STEP)
+LAB := tests/lab/lab
+
+.PHONY: help test checks lint unit sanity package integration demo bench lab lab-down lab-status format lock clean
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## Everything: lint, unit, sanity, package, then integration
+	@$(MAKE) --no-print-directory checks
+	@$(MAKE) --no-print-directory integration
+
+.PHONY: ruff-format ruff mypy ansible-lint docs changelog reuse
+checks: ## All of it that needs no laboratory; goes on after a failure and fails at the end
+	@$(MAKE) --no-print-directory --keep-going lint unit sanity package
+
+lint: ruff-format ruff mypy ansible-lint docs changelog reuse ## Formatter, linters, types, documentation
+ruff-format:
+	@$(STEP) "ruff format" ruff format --quiet --check .
+ruff:
+	@$(STEP) "ruff check" ruff check --quiet --output-format concise .
+mypy:
+	@$(STEP) "mypy --strict" mypy plugins/module_utils tests/tools tests/lab/labkit
+ansible-lint:
+	@$(STEP) "ansible-lint, profile production" ansible-lint -q --nocolor
+docs:
+	@$(STEP) "documentation" antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all .
+changelog:
+	@$(STEP) "changelog" antsibull-changelog lint
+reuse:
+	@$(STEP) "licences" reuse lint --lines
+
+.PHONY: unit-newest unit-oldest unit-node
+unit: unit-newest unit-oldest unit-node ## Unit tests on both ansible-cores, and the nodes' part on Python 3.9
+unit-newest:
+	@$(STEP) --last-line "unit tests, newest ansible-core" pytest
+unit-oldest:
+	@$(OLDEST) --last-line "unit tests, oldest ansible-core" pytest
+unit-node:
+	@$(STEP) --last-line "unit tests of the nodes' part, Python 3.9" python3 tests/tools/node_tests.py
+
+.PHONY: sanity-newest sanity-oldest
+sanity: sanity-newest sanity-oldest ## ansible-test sanity on both ansible-cores
+sanity-newest:
+	@$(STEP) "ansible-test sanity, newest ansible-core" python3 tests/tools/sanity.py
+sanity-oldest:
+	@$(OLDEST) "ansible-test sanity, oldest ansible-core" python3 tests/tools/sanity.py
+
+.PHONY: package-newest package-oldest
+package: package-newest package-oldest ## Build the collection, install it in a clean place, use it from there
+package-newest:
+	@$(STEP) --last-line "build, install and use, newest ansible-core" python3 tests/tools/package.py
+package-oldest:
+	@$(OLDEST) --last-line "build, install and use, oldest ansible-core" python3 tests/tools/package.py
+
+integration: ## The tests that need the laboratory; first its own, which take down one that runs
+	@$(LAB) run pytest tests/lab/tests tests/lab/life
+	@$(LAB) up
+	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration
+	@$(LAB) run pytest tests/integration
+
+demo: ## The collection at work on real kubelets
+	@tests/demo/demo
+
+bench: lab ## Figures, as tables
+	@for file in tests/benchmark/*.py; do $(LAB) run python3 "$$file" || exit 1; done
+
+lab: ## Bring the laboratory up
+	@$(LAB) up
+
+lab-down: ## Take the laboratory down; nothing is left of it
+	@$(LAB) down
+
+lab-status: ## Say what runs in the laboratory
+	@$(LAB) status
+
+format: ## Format the Python files and sort their imports
+	@$(STEP) "ruff check --fix" ruff check --quiet --fix .
+	@$(STEP) "ruff format" ruff format --quiet .
+
+lock: ## Pin the newest tools anew; needs uv
+	@python3 tests/tools/lock.py
+
+clean: ## Remove what the tools left in the checkout; the cache and the laboratory stay
+	@rm -rf tests/output .ansible .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
