@@ -1,0 +1,89 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The few things that are asked of the API server: pods and nodes, as plain dictionaries.
+
+Private to this collection: no promise of compatibility to anybody else.
+"""
+
+from __future__ import annotations
+
+import typing as t
+import urllib.parse
+
+from .failures import failure, recognise
+from .http import HttpClient, Server, TransportError
+
+READ_TIMEOUT = 60.0
+PAGE = 500
+
+Thing = dict[str, t.Any]
+
+
+class ApiSession:
+    """Read access to one API server. Everything raises a failure of the table, phase ``select``."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._http = HttpClient(server)
+
+    def pods(self, namespace: str | None, *, labels: t.Sequence[str] = (), fields: t.Sequence[str] = ()) -> list[Thing]:
+        """Pods of ``namespace``, of all namespaces for ``None``, that fit all the selectors."""
+        path = "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{_part(namespace)}/pods"
+        return self._list(path, labels, fields)
+
+    def pod(self, namespace: str, name: str) -> Thing | None:
+        """One pod, or ``None`` when there is no such pod."""
+        return self._get(f"/api/v1/namespaces/{_part(namespace)}/pods/{_part(name)}")
+
+    def nodes(self, *, labels: t.Sequence[str] = ()) -> list[Thing]:
+        """The cluster's nodes that fit the selectors."""
+        return self._list("/api/v1/nodes", labels, ())
+
+    def node(self, name: str) -> Thing | None:
+        """One node, or ``None`` when there is no such node."""
+        return self._get(f"/api/v1/nodes/{_part(name)}")
+
+    def _list(self, path: str, labels: t.Sequence[str], fields: t.Sequence[str]) -> list[Thing]:
+        selectors = {"labelSelector": ",".join(labels), "fieldSelector": ",".join(fields)}
+        query = {**selectors, "limit": str(PAGE)}
+        things: list[Thing] = []
+        while True:
+            page = self._ask(path, query, missing_ok=bool(query.get("continue")))
+            if page is None:
+                # The list changed so long ago that the next page cannot be had any more: once more, in one piece.
+                things, query = [], selectors
+                continue
+            things += page.get("items") or []
+            query = {**query, "continue": str(page.get("metadata", {}).get("continue") or "")}
+            if not query["continue"]:
+                return things
+
+    def _get(self, path: str) -> Thing | None:
+        return self._ask(path, {}, missing_ok=True)
+
+    def _ask(self, path: str, query: t.Mapping[str, str], *, missing_ok: bool) -> Thing | None:
+        """The object at ``path``; ``None`` for 404 and 410 (gone) where those are to be expected."""
+        text = urllib.parse.urlencode({name: value for name, value in query.items() if value})
+        url = f"{self.server.url}{path}{'?' if text else ''}{text}"
+        try:
+            answer = self._http.request("GET", url, read_timeout=READ_TIMEOUT, retries=2)
+        except TransportError as error:
+            raise recognise("apiserver", transport=error.kind, text=str(error)) from error
+        if answer.status in (404, 410) and missing_ok:
+            return None
+        if answer.status != 200:
+            raise recognise("apiserver", status=answer.status, text=answer.text)
+        thing = answer.json()
+        if not isinstance(thing, dict):
+            raise failure(
+                "apiserver_failed",
+                reason="What answers is not a Kubernetes API server",
+                message=answer.text[:500],
+                http_status=answer.status,
+            )
+        return thing
+
+
+def _part(name: str) -> str:
+    return urllib.parse.quote(name, safe="")
