@@ -87,8 +87,10 @@ class Cache:
         with self._lock(recipe.name, say):
             if self.has(recipe):
                 return
-            room = self.directory / f".building-{recipe.name}"
-            _remove(room)
+            for remains in self.directory.glob(f".building-{recipe.name}-*"):
+                _remove(remains)
+            # A new name each time: a program that outlived a killed run may still write to the old one.
+            room = self.directory / f".building-{recipe.name}-{time.time_ns()}"
             try:
                 (room / "tree").mkdir(parents=True)
                 versions = recipe.build(room / "tree", say)
@@ -142,6 +144,8 @@ def _in_use(path: pathlib.Path) -> bool:
 
 
 def _remove(path: pathlib.Path) -> None:
-    """Remove a directory of the cache, but nothing that is mounted in it."""
-    if path.exists():
-        subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
+    """Remove a directory of the cache, but nothing that is mounted in it.
+
+    A program that outlived a killed run may still be writing there: the next build removes what is left.
+    """
+    subprocess.run(["rm", "-rf", "--one-file-system", str(path)], stderr=subprocess.DEVNULL, check=False)

@@ -55,7 +55,7 @@ class Cgroup:
 
     def pids(self) -> set[int]:
         """The living members, those of nested cgroups included."""
-        found = set()
+        found: set[int] = set()
         for directory in self.directories:
             for path, _directories, _files in os.walk(directory):
                 with contextlib.suppress(OSError):

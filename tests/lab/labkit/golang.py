@@ -69,7 +69,9 @@ class Family:
         linker = ["-s", "-w"]
         for name, value in self.stamps.items():
             linker += ["-X", f"{name}={value.format(version=self.version, major=major, minor=minor)}"]
-        return ["-ldflags", " ".join(linker), *(["-tags", ",".join(self.tags)] if self.tags else [])]
+        # Debugging data would be stripped at the end: not making it saves a quarter of the compiler's time.
+        flags = ["-gcflags", "all=-dwarf=false", "-ldflags", " ".join(linker)]
+        return [*flags, *(["-tags", ",".join(self.tags)] if self.tags else [])]
 
 
 _COMPONENT = "k8s.io/component-base/version"

@@ -53,11 +53,12 @@ def test_interrupted_build_leaves_no_part(tmp_path):
 
 def test_remains_of_a_killed_build_are_not_used(tmp_path):
     cache, recipe = Cache(tmp_path), make()
-    remains = cache.directory / ".building-thing" / "tree"
+    remains = cache.directory / ".building-thing-1" / "tree"
     remains.mkdir(parents=True)
     (remains / "half").touch()
     cache.build(recipe, quiet)
     assert os.listdir(cache.tree(recipe)) == ["program"]
+    assert names(cache) == [cache.tree(recipe).parent.name]
 
 
 def test_digest_covers_everything_that_goes_in(tmp_path):
