@@ -20,6 +20,8 @@ attributes:
     description:
       - When run twice in a row outside C(check_mode), with the same arguments, the second invocation changes nothing.
       - Assumes that the containers and nodes concerned have not changed otherwise in the meantime.
+  platform:
+    description: Operating systems of the host that this runs on.
 """
 
     ACTION_GROUP = r"""

@@ -37,6 +37,9 @@ attributes:
     details:
       - Every call takes new checkpoints, because the memory of a container changes all the time.
       - With O(not_older_than) a second call within that time changes nothing.
+  platform:
+    platforms: posix
+    support: full
   action_group:
     support: full
     membership:

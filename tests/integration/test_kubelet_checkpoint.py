@@ -31,6 +31,7 @@ def whole_tar(node: str, path: str) -> None:
     assert "checkpoint/inventory.img" in listing
 
 
+@pytest.mark.every_core
 def test_one_call_takes_every_runtime(counters: Cluster, controller: Controller, facts: dict[str, t.Any]) -> None:
     result = controller.task("kubelet_checkpoint", namespace=counters.namespace, label_selectors=["app=counter"])
     assert not result["failed"] and result["changed"], result
@@ -57,6 +58,7 @@ def test_one_call_takes_every_runtime(counters: Cluster, controller: Controller,
         whole_tar(item["node"], item["path"])
 
 
+@pytest.mark.every_core
 def test_progress_has_a_line_for_each_container(counters: Cluster, controller: Controller) -> None:
     controller.task("kubelet_checkpoint", namespace=counters.namespace, label_selectors=["app=counter"])
     for node in NODES:

@@ -14,6 +14,7 @@ import functools
 import random
 import threading
 import time
+import traceback
 import typing as t
 
 from .._common.deadline import Deadline
@@ -23,6 +24,7 @@ from .._common.pool import run_bounded
 from . import auth
 from .api import ApiSession
 from .failures import KubeError, failure
+from .http import Server
 from .kubelet import KUBELET_FLOOR, KubeletClient
 from .ledger import Entry, Ledger, default_directory
 from .progress import ProgressFile
@@ -101,7 +103,9 @@ def run(params: t.Mapping[str, t.Any], *, check_mode: bool, stop: threading.Even
     them: options, credentials, the API server, an empty selection.
     """
     plan = _Plan.of(params)
-    targets, missed, warnings = _targets(params)
+    # A credential plugin is to be run once, and not at all where no API server is needed.
+    api = functools.lru_cache(maxsize=None)(lambda: auth.api_server(params))
+    targets, missed, warnings = _targets(params, api)
     if params.get("allow_empty"):
         missed = [miss for miss in missed if miss.failure.code not in EMPTY]
     elif not targets and not missed:
@@ -110,7 +114,7 @@ def run(params: t.Mapping[str, t.Any], *, check_mode: bool, stop: threading.Even
     if check_mode:
         done: list[_Outcome] = [_foreseen(target, ledger, plan) for target in targets]
     else:
-        done = _Run(params, plan, ledger, stop, len(targets)).all(targets) if targets else []
+        done = _Run(params, api, plan, ledger, stop).all(targets) if targets else []
         if ledger.warning:
             warnings.append(ledger.warning)
     done += [_Outcome(miss.target, failed=miss.failure) for miss in missed]
@@ -157,8 +161,7 @@ class _Plan:
         taken = entry.taken
         if self.not_older_than is None or not target.container_id or taken.get("container_id") != target.container_id:
             return None
-        age = time.time() - taken["at"]
-        return taken if 0 <= age <= self.not_older_than else None
+        return taken if 0 <= time.time() - taken["at"] <= self.not_older_than else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +188,9 @@ class _Outcome:
         }
 
 
-def _targets(params: t.Mapping[str, t.Any]) -> tuple[list[Target], list[Missed], list[str]]:
+def _targets(
+    params: t.Mapping[str, t.Any], api: t.Callable[[], Server]
+) -> tuple[list[Target], list[Missed], list[str]]:
     through_api = params["via"] == "apiserver"
     if params.get("targets") is not None:
         others = [option for option in NOT_WITH_TARGETS if params.get(option)]
@@ -208,7 +213,7 @@ def _targets(params: t.Mapping[str, t.Any]) -> tuple[list[Target], list[Missed],
         containers=listed("container"),
         labels=listed("return_labels"),
     )
-    return select(ApiSession(auth.api_server(params)), query, need_address=not through_api)
+    return select(ApiSession(api()), query, need_address=not through_api)
 
 
 def _key(target: Target) -> tuple[str, ...]:
@@ -230,15 +235,19 @@ class _Run:
     """One call's work on its targets."""
 
     def __init__(
-        self, params: t.Mapping[str, t.Any], plan: _Plan, ledger: Ledger, stop: threading.Event, total: int
+        self,
+        params: t.Mapping[str, t.Any],
+        api: t.Callable[[], Server],
+        plan: _Plan,
+        ledger: Ledger,
+        stop: threading.Event,
     ) -> None:
         through_api = params["via"] == "apiserver"
-        api = functools.partial(auth.api_server, params)
         self._plan = plan
         self._ledger = ledger
         self._stop = stop
         self._dead_nodes: set[str | None] = set()
-        self._progress = ProgressFile(params.get("progress_file"), total)
+        self._progress = ProgressFile(params.get("progress_file"))
         self._client = KubeletClient(
             api() if through_api else auth.kubelet_server(params, api),
             through_api=through_api,
@@ -249,6 +258,7 @@ class _Run:
     def all(self, targets: t.Sequence[Target]) -> list[_Outcome]:
         """Work through ``targets``, as many at a time as the plan allows."""
         self._ledger.prepare()
+        self._progress.total = len(targets)
         outcomes = run_bounded(
             targets,
             self._one,
@@ -269,8 +279,12 @@ class _Run:
 
     def _one(self, target: Target) -> _Outcome:
         began = time.monotonic()
-        with self._ledger.hold(*_key(target), give_up=self._too_late) as entry:
-            outcome = self._not_started(target) if entry is None else self._with(entry, target)
+        try:
+            with self._ledger.hold(*_key(target), give_up=self._too_late) as entry:
+                outcome = self._not_started(target) if entry is None else self._with(entry, target)
+        except Exception:
+            # What became of the other containers must not be lost over it.
+            outcome = _Outcome(target, failed=failure("internal_error", message=traceback.format_exc()))
         seconds = round(time.monotonic() - began, 3) if outcome.duration is None else outcome.duration
         if outcome.failed is None:
             self._progress.finished(target.name, target.node, seconds, ok=True, reused=outcome.reused)

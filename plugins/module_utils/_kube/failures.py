@@ -402,6 +402,12 @@ CODES: tuple[Code, ...] = (
         "Read the original message, and the log of the runtime on the node",
     ),
     Code(
+        "internal_error",
+        "checkpoint",
+        "This collection made a mistake",
+        "Report it with the original message; whether there is a checkpoint now is not known",
+    ),
+    Code(
         "no_match",
         "select",
         "The selection matches no running container",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -85,10 +86,13 @@ class Ledger:
             if not os.access(self.directory, os.W_OK | os.X_OK):
                 raise PermissionError(f"Permission denied: {self.directory!r}")
         except OSError as error:
-            self.warning = (
-                f"The records in {self.directory} cannot be used ({error}): two runs at the same time are not kept "
-                "apart, and not_older_than finds nothing"
-            )
+            self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
+        self.warning = (
+            f"The records in {self.directory} cannot be used ({error}): two runs at the same time are not kept apart, "
+            "and not_older_than finds nothing"
+        )
 
     def peek(self, *key: str) -> Entry:
         """The record as it is, without locking or writing anything."""
@@ -105,20 +109,24 @@ class Ledger:
         if not self._enter(path, give_up):
             yield None
             return
+        descriptor = None
         try:
-            if self.warning:
-                record = self._memory.setdefault(path, {})
-                yield Entry(record, lambda changed: None)
-                return
-            descriptor = _locked(path, give_up)
+            if not self.warning:
+                try:
+                    descriptor = _locked(path, give_up)
+                except OSError as error:
+                    self._warn(error)
+                else:
+                    if descriptor is None:
+                        yield None
+                        return
             if descriptor is None:
-                yield None
-                return
-            try:
-                yield Entry(_read(descriptor), lambda changed: _write(descriptor, changed))
-            finally:
-                os.close(descriptor)
+                yield Entry(self._memory.setdefault(path, {}), lambda record: None)
+            else:
+                yield Entry(_read(descriptor), functools.partial(_write, descriptor))
         finally:
+            if descriptor is not None:
+                os.close(descriptor)
             with self._lock:
                 self._busy.discard(path)
 

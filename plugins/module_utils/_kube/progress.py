@@ -18,9 +18,9 @@ import typing as t
 class ProgressFile:
     """Appends to a file that exists already. Anything wrong with it is ignored: progress is a courtesy."""
 
-    def __init__(self, path: str | None, total: int) -> None:
+    def __init__(self, path: str | None) -> None:
+        self.total = 0
         self._path = path
-        self._total = total
         self._done = 0
         self._lock = threading.Lock()
 
@@ -30,7 +30,7 @@ class ProgressFile:
             self._done += 1
             if not self._path:
                 return
-            line = {"done": self._done, "total": self._total, "name": name, "node": node, "seconds": seconds, **outcome}
+            line = {"done": self._done, "total": self.total, "name": name, "node": node, "seconds": seconds, **outcome}
             with contextlib.suppress(OSError):
                 descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:

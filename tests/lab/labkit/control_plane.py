@@ -197,5 +197,5 @@ class ControlPlane:
 
 def _bcrypt(password: str) -> str:
     """The only hash that docker-registry takes. Perl's crypt knows it on every Debian; Python's has gone."""
-    salt = "$2y$05$" + "".join(secrets.choice(SALT_CHARACTERS) for _ in range(22))
+    salt = "$2y$05$" + "".join(secrets.choice(SALT_CHARACTERS) for _position in range(22))
     return run(["perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, salt]).stdout.strip()

@@ -20,9 +20,15 @@ from .pki import Pki
 
 FILES = pathlib.Path(__file__).resolve().parent.parent / "node"
 
+# What would change the machine itself, wants hardware, or wakes up for nothing.
 MASKED_UNITS = (
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
     "console-getty.service",
+    "dpkg-db-backup.timer",
+    "fstrim.timer",
     "getty.target",
+    "sshd-keygen.service",
     "systemd-logind.service",
     "systemd-modules-load.service",
     "systemd-networkd.service",

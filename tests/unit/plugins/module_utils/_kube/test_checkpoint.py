@@ -298,6 +298,37 @@ def test_where_records_cannot_be_written_there_is_a_warning(tmp_path: pathlib.Pa
     assert "not kept apart" in report.warnings[0]
 
 
+def test_a_mistake_of_ours_does_not_lose_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: tested.KubeletClient, *arguments: t.Any) -> str:
+        if arguments[-1][-1] == "b":
+            raise RuntimeError("oops")
+        return working(self, *arguments)
+
+    working = tested.KubeletClient.url
+    monkeypatch.setattr(tested.KubeletClient, "url", broken)
+    report, _posts = done(archive, **targets("a", "b", "c"))
+    assert [item["container"] for item in report.checkpoints] == ["a", "c"]
+    assert report.failures[0]["code"] == "internal_error" and "oops" in report.failures[0]["message"]
+
+
+def test_a_credential_plugin_runs_once(tmp_path: pathlib.Path) -> None:
+    said = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "fresh"}}
+    (tmp_path / "plugin").write_text(f"#!/bin/sh\necho >> {tmp_path}/runs\necho '{json.dumps(said)}'", encoding="utf-8")
+    (tmp_path / "plugin").chmod(0o755)
+    cluster = Cluster([pod_object("web-0")])
+    with serving(cluster) as there:
+        plugin = {"command": str(tmp_path / "plugin"), "apiVersion": "client.authentication.k8s.io/v1"}
+        config = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"server": there.url}}],
+            "users": [{"name": "u", "user": {"exec": plugin}}],
+        }
+        params = {**DEFAULTS, "api_key": None, "kubeconfig": config}
+        assert run(params, check_mode=False, stop=threading.Event()).failures == []
+    assert (tmp_path / "runs").read_text(encoding="utf-8") == "\n"
+
+
 def test_a_node_is_named_in_the_sentence_when_nothing_else_is() -> None:
     item = {"namespace": None, "pod": None, "container": None, "node": "n9", **failure("node_not_found").as_dict()}
     assert " n9: There is no such node" in Report([], [item], []).result()["msg"]
