@@ -245,94 +245,16 @@ message:
   type: str
 """
 
-import contextlib
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils import _incident
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._evidence import (
-    Incident,
-    incident_folder,
-    stamp,
-)
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._evidence import incident_folder, stamp
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube import argument_spec, auth
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.failures import KubeError, failure
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.targets import Missed, Query, select
 
-
-def open_incident(module: AnsibleModule, folder: str) -> dict[str, t.Any]:
-    """Select, then keep the objects of the pods that have still to be checkpointed."""
-    params, now = module.params, time.time()
-    found = Incident.find(folder)
-    incident = found or Incident.new(folder)
-    session = ApiSession(auth.api_server(params))
-    selection = {option: params[option] for option in ("namespace", "label_selectors", "field_selectors")}
-    query = Query(**selection, pods=params["pod"], nodes=params["node"], containers=params["container"])
-    targets, missed, warnings = select(session, query, need_address=False)
-    if not targets and found is None:
-        raise nothing_to_collect(missed)
-    wanted = [target for target in targets if incident.lacks(target.identity())]
-    pods = sorted({str(target.pod) for target in wanted})
-    if not module.check_mode:
-        facts = {
-            "ansible_version": module.ansible_version,
-            "collection_version": params["collection_version"],
-            "api_server": session.server.url,
-            "selection": {**selection, **{option: params[option] for option in ("pod", "node", "container")}},
-        }
-        incident.begin_run(now, facts, [{**miss.target.identity(), **miss.failure.as_dict()} for miss in missed])
-        incident.save()
-        objects = [session.pod(params["namespace"], pod) for pod in pods]
-        incident.keep_objects(now, [pod for pod in objects if pod], nodes_of(session, wanted))
-        incident.save()
-    for warning in warnings:
-        module.warn(warning)
-    return {"changed": found is None or bool(pods), "pods": pods}
-
-
-def nothing_to_collect(missed: t.Sequence[Missed]) -> CheckpointError:
-    """Why, with the names that were asked for."""
-    if not missed:
-        return failure("no_match", hint="Check namespace, names and selectors")
-    first = missed[0].failure
-    alike = [miss.target for miss in missed if miss.failure.code == first.code]
-    names = ["/".join(filter(None, (target.namespace, target.pod, target.container))) for target in alike]
-    return failure(first.code, reason=f"{first.reason}: {', '.join(filter(None, names))}", message=first.message)
-
-
-def nodes_of(session: ApiSession, targets: t.Iterable[t.Any]) -> dict[str, t.Any]:
-    """The nodes' objects, or as many of them as may be read: what they tell is good to know, not needed."""
-    nodes = {}
-    with contextlib.suppress(KubeError):
-        for name in sorted({str(target.node) for target in targets}):
-            nodes[name] = session.node(name) or {}
-    return nodes
-
-
-def record(module: AnsibleModule, folder: str) -> dict[str, t.Any]:
-    """Note what lies on the nodes, and tell what has to be fetched."""
-    if module.check_mode:
-        found = Incident.find(folder)
-        return {"changed": bool(module.params["checkpoints"]), "nodes": found.awaited() if found else []}
-    incident = Incident.existing(folder)
-    before = len(incident.archives)
-    incident.add_checkpoints(module.params["checkpoints"], module.params["failures"])
-    incident.save()
-    return {"changed": len(incident.archives) > before, "nodes": incident.awaited()}
-
-
-def close(module: AnsibleModule, folder: str) -> dict[str, t.Any]:
-    """Verify, and finish the manifest."""
-    if module.check_mode:
-        return {"changed": True, "complete": True, "summary": ["Check mode: nothing was collected or written"]}
-    incident = Incident.existing(folder)
-    incident.add_transfers(module.params["transfers"])
-    incident.verify()
-    incident.end_run(time.time())
-    incident.save()
-    return {"changed": True, "complete": incident.complete, "summary": incident.summary()}
+STATES = {"open": _incident.open_incident, "recorded": _incident.record, "closed": _incident.close}
 
 
 def main() -> None:
@@ -341,7 +263,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **argument_spec.auth_options(env_fallback),
-            "state": {"type": "str", "choices": ["open", "recorded", "closed"], "required": True},
+            "state": {"type": "str", "choices": list(STATES), "required": True},
             "destination": {"type": "path", "required": True},
             "incident": {"type": "str"},
             "namespace": {"type": "str"},
@@ -362,15 +284,16 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
-    params = module.params
+    params = {**module.params, "ansible_version": module.ansible_version}
     module.no_log_values.update(auth.kubeconfig_secrets(params["kubeconfig"]))
-    work = {"open": open_incident, "recorded": record, "closed": close}[params["state"]]
     try:
         incident = params["incident"] or f"{stamp(time.time())}-{params['namespace']}"
         folder = incident_folder(params["destination"], incident)
-        result = work(module, folder)
+        result = STATES[params["state"]](folder, params, module.check_mode)
     except CheckpointError as error:
         module.fail_json(msg=str(error), **error.as_dict())
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
     module.exit_json(incident=incident, folder=folder, **result)
 
 
