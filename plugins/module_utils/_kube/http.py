@@ -92,8 +92,9 @@ class TransportError(Exception):
 def _transport_error(error: Exception, waited: bool) -> TransportError:
     """urllib3's exceptions by what they mean for the request (urllib3 2.8.0, urllib3/connectionpool.py).
 
-    ``waited``: the whole read time-out has gone by. A read that timed out before that was the TLS handshake's, which
-    runs under the time-out for connecting.
+    ``waited``: the whole read time-out has gone by. A "read" that timed out before that was the TLS handshake's if it
+    ran under the time-out for connecting. Otherwise it was the kernel that gave the other side up: its error ETIMEDOUT
+    is a time-out to Python as well (seen with a link that was cut: after 92 s).
     """
     cause: t.Any = getattr(error, "reason", None) if isinstance(error, urllib3.exceptions.MaxRetryError) else error
     text = str(cause)
@@ -106,7 +107,11 @@ def _transport_error(error: Exception, waited: bool) -> TransportError:
     if isinstance(cause, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
         return TransportError("refused", text)
     if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
-        return TransportError("silent" if waited else "refused", text)
+        if f"(read timeout={CONNECT_TIMEOUT})" in text:
+            return TransportError("refused", text)
+        if waited:
+            return TransportError("silent", text)
+        return TransportError("lost", "Connection timed out: there was no sign of life from the other side any more")
     return TransportError("lost", text)
 
 

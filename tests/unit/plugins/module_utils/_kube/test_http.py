@@ -10,6 +10,7 @@ import threading
 import typing as t
 
 import pytest
+import urllib3
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube import http as tested
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.failures import KubeError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import (
@@ -120,6 +121,14 @@ def test_asked_and_no_answer() -> None:
     with serving(lambda _asked: Say(200, "", seconds=0.6)) as there:
         assert kind_of_failure(HttpClient(Server()), there.url, read_timeout=0.2) == "silent"
         assert len(there.asked) == 1
+
+
+def test_a_link_that_was_cut_is_no_connection_that_never_was() -> None:
+    """The kernel's ETIMEDOUT, as seen by cutting a veth pair; sending again could checkpoint twice."""
+    pool = urllib3.HTTPConnectionPool("10.0.0.1")
+    error = urllib3.exceptions.ReadTimeoutError(pool, "/x", "Read timed out. (read timeout=330)")
+    assert tested._transport_error(error, False).kind == "lost"
+    assert tested._transport_error(error, True).kind == "silent"
 
 
 def test_asked_and_hung_up_and_not_asked_again() -> None:
