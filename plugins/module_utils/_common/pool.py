@@ -48,35 +48,43 @@ def run_bounded(
         return None
 
     def worker() -> None:
-        while True:
-            with changed:
-                index = next_job()
-                if index is None:
-                    pending.clear()
-                    changed.notify_all()
-                    return
-                running[key(jobs[index])] += 1
-            try:
-                results[index] = work(jobs[index])
-            except BaseException as error:
-                errors.append(error)
-            finally:
+        try:
+            while True:
                 with changed:
-                    running[key(jobs[index])] -= 1
-                    changed.notify_all()
+                    index = next_job()
+                    if index is None:
+                        pending.clear()
+                        return
+                    running[key(jobs[index])] += 1
+                try:
+                    results[index] = work(jobs[index])
+                except BaseException as error:
+                    errors.append(error)
+                finally:
+                    with changed:
+                        running[key(jobs[index])] -= 1
+                        changed.notify_all()
+        finally:
+            with changed:
+                ended.add(threading.current_thread().name)
+                changed.notify_all()
 
+    def wait_for_all() -> None:
+        # Not by Thread.join: interrupted once, it takes the thread for ended (CPython 3.11, _wait_for_tstate_lock).
+        with changed:
+            while any(thread.ident is not None and thread.name not in ended for thread in threads):
+                changed.wait()
+
+    ended: set[str] = set()
     threads = [threading.Thread(target=worker, name=f"pool-{n}") for n in range(min(limit, len(jobs)))]
     try:
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        wait_for_all()
     except BaseException as error:
         # Ctrl-C in the waiting thread: what runs is waited for, nothing more begins.
         errors.append(error)
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+        wait_for_all()
     if errors:
         raise errors[0]
     return results
