@@ -35,7 +35,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._tra
     stream_script,
 )
 
-EXEC_BLOCK_BYTES = 8 * BLOCK_BYTES
+EXEC_BLOCK_BYTES = 4 * BLOCK_BYTES
 PROGRESS_SECONDS = 3.0
 RETRYABLE = frozenset(
     ("archive_changing", "destination_busy", "digest_mismatch", "node_unreachable", "transfer_cut", "transfer_stalled")
@@ -176,13 +176,22 @@ class ActionModule(ActionBase):
         """The archive's bytes from the offset: as one stream if this connection can, else block by block."""
         if self._can_stream():
             self._way = "ssh"
-            try:
-                yield from self._stream(path, offset)
+            # Ansible compresses its shared connection (ssh -C), which takes a core at 35 MB/s: it comes second.
+            if (yield from self._streamed(path, offset, shared=False)):
                 return
-            except NotStartedError as reason:
-                display.vvv(f"no stream, reading in blocks: {reason}", host=self._play_context.remote_addr)
+            if (yield from self._streamed(path, offset, shared=True)):
+                return
         self._way = "exec"
         yield from self._blocks(path, size, offset)
+
+    def _streamed(self, path: str, offset: int, *, shared: bool) -> t.Generator[bytes, None, bool]:
+        """Whether the stream began at all."""
+        try:
+            yield from self._stream(path, offset, shared=shared)
+        except NotStartedError as reason:
+            display.vvv(f"no stream (shared connection: {shared}): {reason}", host=self._host)
+            return False
+        return True
 
     def _applicable_become(self) -> t.Any:
         """The become plugin if commands are to go through it: what ActionBase._low_level_execute_command decides."""
@@ -204,7 +213,7 @@ class ActionModule(ActionBase):
         # Only sudo -S is known to read its password from a pipe.
         return not become.require_tty and (become.name == "sudo" or not become.get_option("become_pass"))
 
-    def _stream(self, path: str, offset: int) -> t.Generator[bytes, None, None]:
+    def _stream(self, path: str, offset: int, *, shared: bool) -> t.Generator[bytes, None, None]:
         connection, become = self._connection, self._applicable_become()
         marker = secrets.token_hex(16)
         command, prompt = stream_script(path, offset, marker), None
@@ -216,10 +225,10 @@ class ActionModule(ActionBase):
         host = connection.get_option("host") or self._play_context.remote_addr
         remote = f"{self._play_context.executable} -c {shlex.quote(command)}"
         # -T: a terminal would change line ends in the archive.
-        built = connection._build_command(connection.get_option("ssh_executable"), "ssh", "-T", host, remote)
-        # Not over the shared connection: Ansible compresses that one (ssh -C), which takes a core at 35 MB/s.
-        ssh = [part for part in built if to_bytes(part) != b"-C"]
-        ssh[1:1] = ["-o", "ControlPath=none", "-o", "Compression=no"]
+        ssh = connection._build_command(connection.get_option("ssh_executable"), "ssh", "-T", host, remote)
+        if not shared:
+            ssh = [part for part in ssh if to_bytes(part) != b"-C"]
+            ssh[1:1] = ["-o", "ControlPath=none", "-o", "Compression=no"]
         try:
             yield from read_stream(ssh, marker, self._options["stall_timeout"], prompt)
         except CheckpointError as error:

@@ -80,9 +80,9 @@ attributes:
 notes:
   - Over the P(ansible.builtin.ssh#connection) connection with keys, without C(become) or with C(become) by C(sudo), an
     archive is one stream (RV(archives[].way=ssh)). Everything else (passwords for SSH, C(su), other connection plugins)
-    reads it in blocks of 8 MiB, one command each (RV(archives[].way=exec)), which is slower.
-  - C(-C) in C(ssh_args), which is Ansible's default, compresses the stream and costs processor time on both sides. In a
-    fast network set C(ansible_ssh_args) without it.
+    reads it in blocks of 4 MiB, one command each (RV(archives[].way=exec)), which is slower.
+  - The stream has an SSH connection of its own, made in the same way, because Ansible's shared one (C(ControlPersist))
+    compresses. Where a second connection is not to be had, the shared one is used.
   - Do not run this with E(ANSIBLE_DEBUG) set. Ansible's own debug output shows what commands print, and that may be an
     archive.
 seealso:

@@ -64,17 +64,17 @@ def main() -> None:
         pods = {f"counter-{number:02}": NODES[number % len(NODES)] for number in range(PODS)}
         cluster.apply(*(cluster.pod(name, node) for name, node in pods.items()))
         empty = overhead(controller)
-        rows = []
+        rows: list[tuple[str, float, t.Optional[float], t.Optional[float]]] = []
         for per_node in (1, 2, 4, 10):
             wall, durations = one_call(controller, cluster.namespace, per_node)
             rounds = math.ceil(PODS / len(NODES) / per_node)
             rows.append((f"one call, {per_node} per node", wall, max(durations) * rounds, max(durations)))
-        rows.append(("loop of 40 tasks", loop(controller, cluster.namespace, sorted(pods)), float("nan"), float("nan")))
+        rows.append(("loop of 40 tasks", loop(controller, cluster.namespace, sorted(pods)), None, None))
         best = min(row[1] for row in rows)
         print(f"| {PODS} containers on {len(NODES)} nodes | wall s | ideal s | longest single s | against the best |")
         print("|---|---|---|---|---|")
         for name, wall, ideal, longest in rows:
-            cells = [f"{value:.2f}" if value == value else "" for value in (wall, ideal, longest)]
+            cells = ["" if value is None else f"{value:.2f}" for value in (wall, ideal, longest)]
             print(f"| {name} | {' | '.join(cells)} | {wall / best:.1f} |")
         print(f"\nIn each wall time: {empty:.2f} s of ansible-playbook and selection, without a checkpoint.")
         for node in NODES:

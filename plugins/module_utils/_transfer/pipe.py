@@ -27,7 +27,7 @@ _SSH_FAILED = 255
 
 
 class NotStartedError(Exception):
-    """The remote command ended or asked for something before its output began."""
+    """The remote command ended, hung or asked for something before its output began."""
 
 
 class Prompt(t.NamedTuple):
@@ -148,7 +148,7 @@ class _Conversation:
                     key.fileobj for key, _events in selector.select(max(0.0, heard + stall_seconds - time.monotonic()))
                 ]
                 if not ready:
-                    raise _stalled(stall_seconds)
+                    raise _stalled(stall_seconds) if self.started else NotStartedError(self.complaint or "no answer")
                 if errors in ready:
                     said = os.read(errors.fileno(), _STDERR_BYTES)
                     if said:

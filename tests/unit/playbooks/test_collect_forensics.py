@@ -138,6 +138,25 @@ def test_a_wrong_variable_is_a_sentence_and_touches_nothing(site: Site, variable
     assert not (site.folder / "evidence").exists()
 
 
+def test_becomes_root_unless_told_not_to(tmp_path: Path) -> None:
+    plays = yaml.safe_load(PLAYBOOK.read_text())
+    (expression,) = [task["become"] for play in plays for task in play["tasks"] if "become" in task]
+    wanted_of = {True: ("", None, True, "true", "yes"), False: (False, "false", "no", 0)}
+    given = [({"checkpoint_become": value}, wanted) for wanted, values in wanted_of.items() for value in values]
+    tasks = [
+        {
+            "name": str(variables),
+            "ansible.builtin.assert": {"that": "(become | bool) == expected"},
+            "vars": {**variables, "become": expression, "expected": wanted},
+        }
+        for variables, wanted in [({}, True), *given]
+    ]
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    command = [sys.executable, "-m", "ansible", "playbook", "play.yml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_every_variable_of_the_specification_is_used() -> None:
     meta = yaml.safe_load(PLAYBOOK.with_name("collect_forensics.meta.yml").read_text())
     text = PLAYBOOK.read_text()

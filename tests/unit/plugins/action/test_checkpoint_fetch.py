@@ -201,6 +201,14 @@ def test_over_ssh_as_one_stream(site: Site) -> None:
     assert site.arrived() == CONTENT
 
 
+def test_over_the_shared_connection_where_a_second_one_is_not_to_be_had(site: Site) -> None:
+    refusing = '#!/bin/sh\ncase "$*" in *ControlPath=none*) echo "too many connections" >&2; exit 255 ;; esac\n'
+    site.program("ssh", refusing + (site.folder / "ssh").read_text())
+    (archive,) = site.over_ssh().fetch()["archives"]
+    assert archive["way"] == "ssh"
+    assert site.arrived() == CONTENT
+
+
 def test_over_ssh_with_sudo_and_a_password(site: Site) -> None:
     site.over_ssh(ansible_become_password="secret")
     (archive,) = site.fetch(become=True)["archives"]

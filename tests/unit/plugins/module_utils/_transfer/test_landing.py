@@ -239,10 +239,11 @@ def test_two_runs_do_not_write_into_one_file(folder: Path) -> None:
     assert receive(folder, Origin()).resumed_from == BLOCK_BYTES
 
 
+@pytest.mark.parametrize("third", [False, True])
 def test_a_second_run_cannot_take_over_a_file_that_was_just_given_its_name(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, third: bool
 ) -> None:
-    """Between opening the partial file and locking it, another run completes it."""
+    """Between opening the partial file and locking it, another run completes it, and a third may begin a new one."""
     folder.mkdir(parents=True)
     partial = folder / "a.tar.partial"
     partial.write_bytes(CONTENT)
@@ -250,6 +251,8 @@ def test_a_second_run_cannot_take_over_a_file_that_was_just_given_its_name(
 
     def meanwhile(descriptor: int, operation: int) -> None:
         partial.rename(folder / "a.tar")
+        if third:
+            partial.write_bytes(b"begun")
         plain(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", meanwhile)

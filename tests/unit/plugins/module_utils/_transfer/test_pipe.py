@@ -82,6 +82,11 @@ def test_a_stall_is_an_error_and_ends_the_program(tmp_path: Path) -> None:
     assert not Path("/proc", pid.read_text().strip()).exists()
 
 
+def test_a_stall_before_the_beginning_is_no_beginning() -> None:
+    with pytest.raises(pipe.NotStartedError, match="Enter PIN"):
+        read("echo Enter PIN: >&2; exec tail -f /dev/null", stall=0.3)
+
+
 def test_a_program_that_closes_its_output_and_lives_on_is_a_stall() -> None:
     with pytest.raises(CheckpointError) as caught:
         read(f"printf %s {MARKER}; exec sleep 60 >&-", stall=0.3)
