@@ -17,8 +17,8 @@ test: ## Everything: lint, unit, sanity, package, then integration
 	@$(MAKE) --no-print-directory integration
 
 .PHONY: ruff-format ruff mypy ansible-lint docs changelog reuse
-checks: ## All of it that needs no laboratory; goes on after a failure and fails at the end
-	@$(MAKE) --no-print-directory --keep-going lint unit sanity package
+checks: ## All of it that needs no laboratory, two at a time; goes on after a failure and fails at the end
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 lint unit sanity package
 
 lint: ruff-format ruff mypy ansible-lint docs changelog reuse ## Formatter, linters, types, documentation
 ruff-format:

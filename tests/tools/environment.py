@@ -88,10 +88,19 @@ def machine_packages(say: Say) -> None:
     """Install the packages of the machine's own distribution that the project needs, or say that somebody has to."""
     from labkit import errors, machine
 
-    try:
-        machine.ensure_packages(say)
-    except errors.LabError as error:
-        raise ToolError(str(error)) from error
+    with locked(cache() / "machine.lock"):
+        try:
+            machine.ensure_packages(say)
+        except errors.LabError as error:
+            raise ToolError(str(error)) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> t.Iterator[None]:
+    """One process at a time."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager
@@ -101,8 +110,7 @@ def once(folder: Path) -> t.Iterator[bool]:
     if stamp.exists():
         yield False
         return
-    with Path(f"{folder}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(Path(f"{folder}.lock")):
         if stamp.exists():
             yield False
             return

@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 import environment
-from labkit import errors, machine, parts
+from labkit import errors, parts
 
 # Puts pip into ansible-test's own environments, from a wheel. Otherwise ansible-test downloads a script for this, which
 # may be put there by hand, it says (`bootstrap` in its _util/target/setup/requirements.py, 2.17.14 and 2.19.14).
@@ -39,7 +39,7 @@ def home(venv: Path) -> Path:
 
     The settings are those in force here, since ansible-test hides the variables that may hold them from pip.
     """
-    folder = environment.cache() / "sanity"
+    folder = environment.cache() / f"sanity-{environment.core()}"
     locked = environment.section(environment.LOCK, environment.core())
     [(requirement, version)] = re.findall(r"^(pip==([\w.]+)[^\n]*\n(?: +--hash[^\n]*\n)+)", locked, re.MULTILINE)
     wheels = folder / f"pip-{version}"
@@ -91,7 +91,7 @@ def main() -> int:
     runs = [["--python", here, *sys.argv[1:]]]
     environ = environment.environ()
     try:
-        machine.ensure_packages(environment.to_stderr)
+        environment.machine_packages(environment.to_stderr)
         environ["HOME"] = str(home(Path(environ["VIRTUAL_ENV"])))
         if newest and not sys.argv[1:]:
             environ["PATH"] += f"{os.pathsep}{parts.ensure_python39(environment.to_stderr).parent}"

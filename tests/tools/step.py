@@ -35,17 +35,14 @@ def main() -> int:
         options.command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     took = f"{time.monotonic() - began:6.1f} s"
-    output = done.stdout.rstrip()
+    lines = done.stdout.rstrip().split("\n")
     if done.returncode:
-        print(output)
-        print(
-            f"FAILED {took}  {options.name}: exit code {done.returncode} of {shlex.join(options.command)}", flush=True
-        )
+        shown = [*lines, f"FAILED {took}  {options.name}: exit code {done.returncode} of {shlex.join(options.command)}"]
     else:
-        print(f"ok     {took}  {options.name}")
-        lines = output.split("\n")
-        shown = [line for line in lines if line.startswith("note: ")] + (lines[-1:] if options.last_line else [])
-        print("".join(f"{line}\n" for line in shown), end="", flush=True)
+        notes = [line for line in lines if line.startswith("note: ")] + (lines[-1:] if options.last_line else [])
+        shown = [f"ok     {took}  {options.name}", *notes]
+    # At once, because steps may run side by side.
+    print("\n".join(shown), flush=True)
     return done.returncode
 
 

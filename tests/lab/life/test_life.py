@@ -51,7 +51,7 @@ def wait_until(what: str, condition: t.Callable[[], bool], seconds: float) -> No
 
 
 def strangers() -> set[str]:
-    """Processes that live in other namespaces than this one, or whose command line names the laboratory."""
+    """Processes that live in other namespaces than this one, or whose command line names the laboratory's files."""
     found = set()
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -59,7 +59,8 @@ def strangers() -> set[str]:
             foreign = any(
                 os.readlink(process / "ns" / name) != os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES
             )
-            if command and (foreign or "checkpoint-restore-lab" in command):
+            ours = "checkpoint-restore-lab/parts" in command or "checkpoint-restore-lab/state" in command
+            if command and (foreign or ours):
                 found.add(f"{process.name} {command}")
     return found
 
