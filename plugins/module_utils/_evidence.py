@@ -27,6 +27,7 @@ import time
 import typing as t
 
 from ._common.errors import CheckpointError
+from ._inside import in_words, look_inside
 from ._transfer.files import blaming, refused, replace, write_new
 from ._transfer.node import digest_of, open_file, utc_text
 
@@ -263,15 +264,26 @@ class Incident:
                     self.run["failures"].append(_failure("transfer", archive, failure))
 
     def verify(self) -> None:
-        """Hash every archive in the folder, and compare with what its node computed."""
+        """Hash every archive in the folder, compare with what its node computed, and look whose it is."""
+        refused_by_inside = {}
         for archive in self.archives:
             archive["sha256"] = self._digest(archive["file"])
             archive["verified"] = archive["sha256"] is not None and archive["sha256"] == archive["sha256_on_node"]
+            archive["inside"] = None
+            if archive["verified"]:
+                try:
+                    archive["inside"] = look_inside(os.path.join(self.folder, archive["file"]), archive)
+                except CheckpointError as error:
+                    archive["verified"] = False
+                    refused_by_inside[archive["file"]] = error
         settled = [_place(archive) for archive in self.archives if archive["verified"] or self._superseded(archive)]
         failures = [failure for failure in self.run["failures"] if _place(failure) not in settled]
         explained = [_place(failure) for failure in failures]
         unexplained = [archive for archive in self.archives if _place(archive) not in settled + explained]
-        failures += [_failure("verify", archive, _unproven(archive).as_dict()) for archive in unexplained]
+        failures += [
+            _failure("verify", archive, (refused_by_inside.get(archive["file"]) or _unproven(archive)).as_dict())
+            for archive in unexplained
+        ]
         self.run["failures"] = failures
 
     def end_run(self, now: float) -> None:
@@ -303,7 +315,9 @@ class Incident:
         verdict = "complete" if self.complete else "INCOMPLETE"
         count = f"{len(verified)} of {wanted} archives collected and verified"
         lines = [f"Incident {self.manifest['incident']}: {verdict}, {count}", f"Folder: {self.folder}"]
-        lines += [f"  {archive['file']}  {archive['size']} bytes  sha256 {archive['sha256']}" for archive in verified]
+        for archive in verified:
+            lines.append(f"  {archive['file']}  {archive['size']} bytes  sha256 {archive['sha256']}")
+            lines.append(f"    {in_words(archive['inside'])}")
         if failures:
             lines.append("NOT COLLECTED:")
             lines += [f"  {_who(failure)}: {failure['code']}: {_text(failure)}" for failure in failures]

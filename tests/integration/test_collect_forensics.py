@@ -61,6 +61,11 @@ def test_evidence_of_both_runtimes(counters: Cluster, controller: Controller, lo
         pod = json.loads((incident / item["pod_object"]).read_text())
         assert pod["metadata"]["uid"] == item["pod_uid"] and pod["status"]["phase"] == "Running"
         assert item["file"] in controller.output and item["sha256"] in controller.output
+        inside = item["inside"]
+        assert all(inside["identity"][key] == item[key] for key in ("namespace", "pod", "container", "container_id"))
+        assert [process["name"] for process in inside["processes"]] == ["counter"]
+        assert [listener["local_port"] for listener in inside["listeners"]] == [8080]
+    assert controller.output.count("processes: 1 (counter); listening: tcp 8080; findings:") == len(NODES)
     assert not list(incident.rglob("*.partial"))
     assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=incident, check=False).returncode == 0
 

@@ -21,7 +21,14 @@ NOW = 1_795_253_880.5
 LATER = NOW + 60
 FACTS = {"ansible_version": "2.19.14", "collection_version": "1.0.0", "api_server": "https://api:6443", "selection": {}}
 SECRET = "hunter2"
+INSIDE = {"identity": {}, "processes": [], "listeners": [], "findings": [], "notes": []}
 Item = dict[str, t.Any]
+
+
+@pytest.fixture(autouse=True)
+def nothing_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about bytes and books: what real archives hold is for test_inside."""
+    monkeypatch.setattr(_evidence, "look_inside", lambda _path, _asked: INSIDE)
 
 
 @pytest.fixture
@@ -184,6 +191,7 @@ def test_the_manifest_of_a_whole_run(folder: Path) -> None:
         "sha256": digest,
         "verified": True,
         "lost": False,
+        "inside": INSIDE,
         "written": "2026-11-21T09:38:02.000000Z",
         "fetched": "2026-11-21T09:38:10.000000Z",
         "node_clock_offset": 0.25,
