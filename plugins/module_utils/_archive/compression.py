@@ -74,15 +74,19 @@ class _Decoder(t.Protocol):
     """The part of bz2's, lzma's and (by _Gzip) zlib's decompressors that is used."""
 
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        """Whether the stream has ended."""
 
     @property
-    def needs_input(self) -> bool: ...
+    def needs_input(self) -> bool:
+        """Whether it can go on only with more input."""
 
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes:
+        """What came behind the end of the stream."""
 
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """The next bytes, ``max_length`` of them at most; -1: all."""
 
 
 class _Gzip:

@@ -123,11 +123,14 @@ class Reader(t.Protocol):
     """What a decompressor looks like from here: read on, and give back."""
 
     @property
-    def consumed(self) -> int: ...
+    def consumed(self) -> int:
+        """How much compressed input was taken, in bytes."""
 
-    def read(self, size: int) -> bytes: ...
+    def read(self, size: int) -> bytes:
+        """The next bytes, ``size`` at most."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give back what is held."""
 
 
 class StreamSource(Source):

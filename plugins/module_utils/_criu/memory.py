@@ -99,9 +99,11 @@ KINDS: tuple[tuple[int, str], ...] = (
 class Behind(t.Protocol):
     """What tells of open files by their ID: files.Files."""
 
-    def path(self, identifier: int) -> str: ...
+    def path(self, identifier: int) -> str:
+        """The path of the file."""
 
-    def shared_memory(self, identifier: int) -> t.Optional[int]: ...
+    def shared_memory(self, identifier: int) -> t.Optional[int]:
+        """The shared memory behind a memfd, if it is one."""
 
 
 def area(fields: Fields, files: Behind) -> Area:

@@ -23,7 +23,8 @@ _ID = re.compile(r"[a-z][a-z0-9_]*")
 class Language(t.Protocol):
     """The library jmespath, as far as it is used."""
 
-    def search(self, expression: str, data: t.Any) -> t.Any: ...
+    def search(self, expression: str, data: t.Any) -> t.Any:
+        """What the expression finds in the data."""
 
 
 def _refused(index: int, rule: t.Any, reason: str, message: str = "") -> CheckpointError:

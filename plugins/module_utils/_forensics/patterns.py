@@ -84,7 +84,8 @@ class Finder(t.Protocol):
     """Finds one form of one pattern. ``reach`` is how far a match can extend from its first byte."""
 
     @property
-    def reach(self) -> int: ...
+    def reach(self) -> int:
+        """In bytes."""
 
     def find(self, window: Window, start: int, stop: int) -> t.Iterator[Match]:
         """The matches that begin in [start, stop), ascending, none over another. They may end behind ``stop``."""
