@@ -25,8 +25,8 @@ import threading
 import time
 import typing as t
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "integration"), str(TESTS / "lab")]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
 
 ROUNDS = 5
 MIB = 1024

@@ -16,8 +16,8 @@ import tempfile
 import time
 import typing as t
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS / "integration"), str(TESTS / "lab")]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
 from support import LAB, Cluster, Controller, lab, node_run
 
 NODES = ("crio-a", "crio-b", "ctd-a", "ctd-b")

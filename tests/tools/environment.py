@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import typing as t
 from pathlib import Path
 
@@ -31,6 +32,8 @@ sys.path.insert(0, str(CHECKOUT / "tests" / "lab"))
 LOCK = HERE / "requirements.lock"
 COLLECTION = Path("ansible_collections", "checkpoint_restore", "kubernetes")
 CORES = ("newest", "oldest")
+STAMP = ".complete"
+KEEP_DAYS = 7
 # What ansible-core 2.19 runs on; Debian 12 has the first, Debian 13 the last.
 PYTHONS = ((3, 11), (3, 12), (3, 13))
 
@@ -106,7 +109,7 @@ def locked(path: Path) -> t.Iterator[None]:
 @contextlib.contextmanager
 def once(folder: Path) -> t.Iterator[bool]:
     """Have ``folder`` completely or not at all: yields whether to make it; a stamp, written last, says it is whole."""
-    stamp = folder / ".complete"
+    stamp = folder / STAMP
     if stamp.exists():
         yield False
         return
@@ -143,7 +146,16 @@ def ensure(say: Say = to_stderr) -> Path:
             say(f"making the tools' environment with the {name} ansible-core (about half a minute)")
             subprocess.run([base, "-m", "venv", venv], check=True)
             pip(venv, wanted, "install", "--no-compile")
+            prune()
+    (venv / STAMP).touch()
     return venv
+
+
+def prune() -> None:
+    """Remove virtual environments for other versions of the lock that no checkout asked for lately."""
+    for stamp in cache().glob(f"venv-*/{STAMP}"):
+        if stamp.stat().st_mtime < time.time() - KEEP_DAYS * 86400:
+            shutil.rmtree(stamp.parent)
 
 
 def known_files() -> set[str]:

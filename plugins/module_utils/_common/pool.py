@@ -70,10 +70,11 @@ def run_bounded(
                 changed.notify_all()
 
     def wait_for_all() -> None:
-        # Not by Thread.join: interrupted once, it takes the thread for ended (CPython 3.11, _wait_for_tstate_lock).
+        # Not by Thread.join: interrupted once, it takes the thread for ended (CPython 3.11, _wait_for_tstate_lock). And
+        # not without a limit: a signal that comes just before a lock is waited for is not seen until the wait ends.
         with changed:
             while any(thread.ident is not None and thread.name not in ended for thread in threads):
-                changed.wait()
+                changed.wait(0.1)
 
     ended: set[str] = set()
     threads = [threading.Thread(target=worker, name=f"pool-{n}") for n in range(min(limit, len(jobs)))]
