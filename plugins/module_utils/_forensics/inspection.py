@@ -9,7 +9,6 @@ Private to this collection: no promise of compatibility to anybody else.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import typing as t
 
 from .._archive.archive import Archive, open_archive
@@ -21,6 +20,7 @@ from .._criu.files import Descriptor
 from .._criu.names import TCP_STATES, named
 from .._criu.process import Process
 from . import redaction
+from .archive_facts import described
 from .findings import Scene, collect, dictionary
 from .findings_rules import RULES, is_listener
 
@@ -283,26 +283,6 @@ SECTIONS: dict[str, t.Callable[[Inspection], t.Any]] = {
     "logs": logs,
     "specification": specification,
 }
-
-
-def instant(seconds: float) -> str:
-    """A time of the file system as RFC 3339 in UTC, whole seconds."""
-    try:
-        moment = datetime.datetime.fromtimestamp(int(seconds), datetime.timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        moment = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def described(archive: Archive) -> Data:
-    """The archive as a file."""
-    return {
-        "path": archive.path,
-        "format": archive.form,
-        "compression": archive.compression,
-        "size": archive.size,
-        "modified": instant(archive.mtime),
-    }
 
 
 def inspected(checkpoint: Checkpoint, wishes: Wishes) -> Data:

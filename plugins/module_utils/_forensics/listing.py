@@ -20,7 +20,7 @@ from .._archive.archive import open_archive
 from .._archive.identity import Identity
 from .._common.errors import CheckpointError
 from .._criu.clean import clean
-from .inspection import described, instant
+from .archive_facts import described, instant
 
 KUBELET_FOLDER = "/var/lib/kubelet/checkpoints"
 """Where the kubelet has engines write, unless its root directory is another (kubernetes

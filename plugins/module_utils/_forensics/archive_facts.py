@@ -1,0 +1,34 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An archive as a file: what a list and an inspection both begin with. Imports nothing that only an inspection needs.
+
+Private to this collection: no promise of compatibility to anybody else.
+"""
+
+from __future__ import annotations
+
+import datetime
+import typing as t
+
+from .._archive.archive import Archive
+
+
+def instant(seconds: float) -> str:
+    """A time of the file system as RFC 3339 in UTC, whole seconds."""
+    try:
+        moment = datetime.datetime.fromtimestamp(int(seconds), datetime.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        moment = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def described(archive: Archive) -> dict[str, t.Any]:
+    """The archive as a file."""
+    return {
+        "path": archive.path,
+        "format": archive.form,
+        "compression": archive.compression,
+        "size": archive.size,
+        "modified": instant(archive.mtime),
+    }
