@@ -12,10 +12,14 @@ import typing as t
 CGROUP = pathlib.Path("/sys/fs/cgroup")
 CAP_SYS_RESOURCE = 24
 
-# Written by kubelet and systemd although they belong to the whole machine: saved before the first start, put back
-# after the last stop.
+# Every systemd, kubelet and runtime takes some, and all nodes are one user to the kernel: its 128 last for five nodes.
+INOTIFY = "fs/inotify/max_user_instances"
+INOTIFY_INSTANCES = 1024
+# Written by kubelet, systemd and the laboratory although they belong to the whole machine: saved before the first
+# start, put back after the last stop.
 SYSCTLS = (
     "fs/file-max",
+    INOTIFY,
     "fs/nr_open",
     "kernel/keys/root_maxbytes",
     "kernel/keys/root_maxkeys",
@@ -69,6 +73,8 @@ def save_sysctls(path: pathlib.Path) -> None:
     if not path.exists():
         lines = [f"{name} {value}" for name in SYSCTLS if (value := _read(name)) is not None]
         path.write_text("\n".join(lines) + "\n")
+    if int(_read(INOTIFY) or INOTIFY_INSTANCES) < INOTIFY_INSTANCES:
+        pathlib.Path("/proc/sys", INOTIFY).write_text(str(INOTIFY_INSTANCES))
 
 
 def restore_sysctls(path: pathlib.Path) -> None:

@@ -65,9 +65,13 @@ class Lab:
         try:
             node = topology.named(name)
         except KeyError:
-            known = ", ".join(item.name for item in topology.NODES)
+            known = ", ".join(item.name for item in topology.ALL)
             raise LabError(f"There is no node {name!r} here; there are {known}.") from None
         return NodeMachine(node, self.state, self.network, self.pki)
+
+    def _nodes(self) -> list[topology.Node]:
+        """The nodes that belong to this laboratory: all but the spare ones that do not run."""
+        return [node for node in topology.ALL if node in topology.NODES or self.machine(node.name).init_pid is not None]
 
     def up(self, names: list[str]) -> None:
         """Everything running and Ready; what runs already is left alone."""
@@ -77,7 +81,7 @@ class Lab:
             began = time.monotonic()
             self._start_over_if_made_of(made)
             host.save_sysctls(self.state / "sysctls")
-            self.pki.create(topology.NODES)
+            self.pki.create(topology.ALL)
             layers = Layers(self.state / "layers", made, self.pki)
             layers.build()
             self.network.create()
@@ -131,7 +135,7 @@ class Lab:
         shutil.rmtree(OUTPUT, ignore_errors=True)
 
     def _clear(self) -> None:
-        machines = [self.machine(node.name) for node in topology.NODES]
+        machines = [self.machine(node.name) for node in topology.ALL]
         with concurrent.futures.ThreadPoolExecutor() as pool:
             for stopped in [pool.submit(item.stop) for item in machines]:
                 stopped.result()
@@ -180,7 +184,7 @@ class Lab:
         lines = [
             f"{name:24} {'running' if control_plane.is_running(name) else 'off'}" for name in control_plane.names()
         ]
-        for node in topology.NODES:
+        for node in self._nodes():
             machine = self.machine(node.name)
             ready = "Ready" if control_plane.api.node_ready(node.name) else "not Ready"
             lines.append(f"{node.name:24} {machine.describe()}, {ready}, {node.address}")
@@ -206,12 +210,12 @@ class Lab:
             shutil.copy(self.pki.path(source), OUTPUT / target)
             (OUTPUT / target).chmod(0o600)
         key = " ".join(self.pki.path("ssh_host_key.pub").read_text().split()[:2])
-        (OUTPUT / "known_hosts").write_text("".join(f"{node.address} {key}\n" for node in topology.NODES))
+        (OUTPUT / "known_hosts").write_text("".join(f"{node.address} {key}\n" for node in topology.ALL))
         (OUTPUT / "ansible.cfg").write_text(ANSIBLE_CFG)
         (OUTPUT / "inventory.yml").write_text(json.dumps(self._inventory(), indent=2) + "\n")
         nodes = {
             node.name: {"address": node.address, "address6": node.address6, "runtime": node.runtime}
-            for node in topology.NODES
+            for node in self._nodes()
         }
         facts = {
             "api_server": topology.API_SERVER,
@@ -243,7 +247,7 @@ class Lab:
             "ansible_python_interpreter": "/usr/bin/python3",
         }
         groups: dict[str, t.Any] = {}
-        for node in topology.NODES:
+        for node in self._nodes():
             groups.setdefault(node.runtime, {"hosts": {}})["hosts"][node.name] = {"ansible_host": node.address}
         return {"nodes": {"vars": common, "children": groups}}
 

@@ -88,7 +88,7 @@ class Layers:
             ("::1", "localhost ip6-localhost"),
             (topology.CONTROL_PLANE, topology.REGISTRY_HOST),
         ]
-        names += [(node.address, node.name) for node in topology.NODES]
+        names += [(node.address, node.name) for node in topology.ALL]
         (top / "etc/hosts").write_text("".join(f"{address} {name}\n" for address, name in names))
         (top / "etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
 

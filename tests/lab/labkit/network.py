@@ -35,7 +35,7 @@ class Network:
             return
         self.remove()
         self.directory.mkdir(parents=True, exist_ok=True)
-        for name in (CONTROL_PLANE, *(node.name for node in topology.NODES)):
+        for name in (CONTROL_PLANE, *(node.name for node in topology.ALL)):
             self.namespace(name).touch()
             run(["unshare", f"--net={self.namespace(name)}", "true"])
         switch = self.namespace(CONTROL_PLANE)
@@ -51,7 +51,7 @@ class Network:
         run(["ip", "addr", "add", f"{topology.HOST}/24", "dev", topology.HOST_LINK])
         run(["ip", "addr", "add", f"{topology.HOST6}/64", "dev", topology.HOST_LINK, "nodad"])
         run(["ip", "link", "set", topology.HOST_LINK, "up"])
-        for node in topology.NODES:
+        for node in topology.ALL:
             self._plug(node, switch)
         (self.directory / "complete").touch()
 
@@ -60,7 +60,7 @@ class Network:
         self._ip(
             CONTROL_PLANE, f"link set {node.link} master switch up", f"route add {node.pod_network} via {node.address}"
         )
-        others = [other for other in topology.NODES if other is not node]
+        others = [other for other in topology.ALL if other is not node]
         self._ip(
             node.name,
             "link set lo up",
@@ -87,7 +87,7 @@ class Network:
 
     def remove(self) -> None:
         subprocess.run(["ip", "link", "del", topology.HOST_LINK], stderr=subprocess.DEVNULL, check=False)
-        for name in (CONTROL_PLANE, *(node.name for node in topology.NODES)):
+        for name in (CONTROL_PLANE, *(node.name for node in topology.ALL)):
             path = self.namespace(name)
             if path.exists():
                 subprocess.run(["umount", str(path)], stderr=subprocess.DEVNULL, check=False)
