@@ -1,7 +1,7 @@
 # Copyright (c) 2026, checkpoint_restore.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The few things that are asked of the API server: pods and nodes, as plain dictionaries.
+"""The few things that are asked of the API server, as plain dictionaries.
 
 Private to this collection: no promise of compatibility to anybody else.
 """
@@ -21,7 +21,7 @@ Thing = dict[str, t.Any]
 
 
 class ApiSession:
-    """Read access to one API server. Everything raises a failure of the table, phase ``select``."""
+    """Access to one API server. Everything raises a failure of the table, phase ``select``."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -44,6 +44,15 @@ class ApiSession:
         """One node, or ``None`` when there is no such node."""
         return self._get(f"/api/v1/nodes/{_part(name)}")
 
+    def create(self, path: str, thing: Thing) -> Thing:
+        """Make an object in the collection at ``path``, for example ``/api/v1/namespaces/shop/pods``."""
+        made = self._ask(path, {}, missing_ok=False, method="POST", body=thing)
+        return made or {}
+
+    def delete(self, path: str, options: Thing) -> bool:
+        """Delete the object at ``path`` with the given ``DeleteOptions``; false when there is none."""
+        return self._ask(path, {}, missing_ok=True, method="DELETE", body=options) is not None
+
     def _list(self, path: str, labels: t.Sequence[str], fields: t.Sequence[str]) -> list[Thing]:
         selectors = {"labelSelector": ",".join(labels), "fieldSelector": ",".join(fields)}
         query = {**selectors, "limit": str(PAGE)}
@@ -62,17 +71,20 @@ class ApiSession:
     def _get(self, path: str) -> Thing | None:
         return self._ask(path, {}, missing_ok=True)
 
-    def _ask(self, path: str, query: t.Mapping[str, str], *, missing_ok: bool) -> Thing | None:
+    def _ask(
+        self, path: str, query: t.Mapping[str, str], *, missing_ok: bool, method: str = "GET", body: Thing | None = None
+    ) -> Thing | None:
         """The object at ``path``; ``None`` for 404 and 410 (gone) where those are to be expected."""
         text = urllib.parse.urlencode({name: value for name, value in query.items() if value})
         url = f"{self.server.url}{path}{'?' if text else ''}{text}"
         try:
-            answer = self._http.request("GET", url, read_timeout=READ_TIMEOUT, retries=2)
+            retries = 2 if method == "GET" else 0
+            answer = self._http.request(method, url, read_timeout=READ_TIMEOUT, retries=retries, body=body)
         except TransportError as error:
             raise recognise("apiserver", transport=error.kind, text=str(error)) from error
         if answer.status in (404, 410) and missing_ok:
             return None
-        if answer.status != 200:
+        if answer.status not in (200, 201, 202):
             raise recognise("apiserver", status=answer.status, text=answer.text)
         thing = answer.json()
         if not isinstance(thing, dict):

@@ -178,8 +178,17 @@ class HttpClient:
                 raise failure("invalid_option", reason=reason, message=str(error)) from error
         return urllib3.ProxyManager(proxy, proxy_headers=dict(self.server.proxy_headers), **self._settings)
 
-    def request(self, method: str, url: str, *, read_timeout: float, retries: int = 0) -> Answer:
-        """Send one request and read the whole answer, whatever its status.
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        read_timeout: float,
+        retries: int = 0,
+        body: t.Any = None,
+        content_type: str = "application/json",
+    ) -> Answer:
+        """Send one request, with ``body`` as JSON, and read the whole answer, whatever its status.
 
         ``retries`` is for requests that change nothing: how often it is sent again after a broken connection, 429 or
         503. Raises :class:`TransportError` when there is no answer.
@@ -194,6 +203,8 @@ class HttpClient:
             headers.add(name, value)
         if method != "GET":
             headers["Connection"] = "close"
+        if body is not None:
+            headers["Content-Type"] = content_type
         authorization = self.server.authorization()
         if authorization:
             headers["Authorization"] = authorization
@@ -201,6 +212,7 @@ class HttpClient:
             response = manager.request(
                 method,
                 url,
+                body=None if body is None else json.dumps(body).encode(),
                 headers=headers,
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
                 retries=urllib3.Retry(retries, backoff_factor=0.2, status_forcelist=[429, 503], raise_on_status=False)
@@ -209,13 +221,15 @@ class HttpClient:
                 redirect=False,
                 preload_content=False,
             )
-            body = response.read(LONGEST_BODY, decode_content=True)
+            content = response.read(LONGEST_BODY, decode_content=True)
             response.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise _transport_error(error, time.monotonic() - began >= read_timeout) from error
         except OSError as error:
             raise TransportError("lost", str(error)) from error
-        return Answer(response.status, body.decode("utf-8", "replace"), _seconds(response.headers.get("Retry-After")))
+        return Answer(
+            response.status, content.decode("utf-8", "replace"), _seconds(response.headers.get("Retry-After"))
+        )
 
 
 def _kubernetes_rule_for_no_proxy() -> t.Callable[[str, str], bool]:
