@@ -121,6 +121,46 @@ notes:
   - Options that are given win over what a kubeconfig says. A credential that is given replaces all of its credentials.
 """
 
+    KUBELET = r"""
+options:
+  via:
+    description:
+      - V(kubelet) goes straight to the kubelets and needs the right to create C(nodes/checkpoint), nothing more.
+      - V(apiserver) goes through the API server and needs the right to create C(nodes/proxy), which amounts to a shell
+        in every pod. The API server's own client has to be allowed to create C(nodes/checkpoint) in this case.
+      - The collection has manifests for each of these in C(playbooks/files/rbac).
+    type: str
+    choices: [kubelet, apiserver]
+    default: kubelet
+  kubelet_port:
+    description:
+      - The kubelets' port. Without it the one that the node reports is used, and V(10250) where that is not known.
+    type: int
+  kubelet_ca_cert:
+    description:
+      - Path of the CA certificates (PEM) that the kubelets' certificates have to verify against, by default the API
+        server's.
+    type: path
+  kubelet_client_cert:
+    description:
+      - Path of a client certificate (PEM) for the kubelets. It takes the place of all other credentials there.
+    type: path
+  kubelet_client_key:
+    description:
+      - Path of the key (PEM) that belongs to O(kubelet_client_cert).
+    type: path
+  kubelet_api_key:
+    description:
+      - Bearer token for the kubelets. It takes the place of all other credentials there.
+    type: str
+  kubelet_validate_certs:
+    description:
+      - Whether to check the kubelets' certificates. O(validate_certs) and the kubeconfig have no say in this, because
+        a token is sent to every kubelet.
+    type: bool
+    default: true
+"""
+
     INVENTORY = r"""
 options:
   kubeconfig:

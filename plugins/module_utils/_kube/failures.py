@@ -148,6 +148,19 @@ CODES: tuple[Code, ...] = (
         "Use via: apiserver, or give the address as node in targets",
     ),
     Code(
+        "node_not_ready",
+        "connect",
+        "The node is not Ready",
+        "Look at the kubelet's log on the node, and at: kubectl describe node",
+        retryable=True,
+    ),
+    Code(
+        "probe_pod_not_running",
+        "select",
+        "The pod that was to be checkpointed for a trial does not run",
+        "Name an image that the node can pull and that does not end by itself, and a namespace that allows the pod",
+    ),
+    Code(
         "pod_not_found",
         "select",
         "There is no such pod there",

@@ -15,6 +15,7 @@ from ansible.module_utils import basic
 TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "dict": (dict,),
+    "float": (float, int),
     "int": (int,),
     "list": (list,),
     "raw": (object,),
