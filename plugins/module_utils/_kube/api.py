@@ -30,30 +30,39 @@ class ApiSession:
     def pods(self, namespace: str | None, *, labels: t.Sequence[str] = (), fields: t.Sequence[str] = ()) -> list[Thing]:
         """Pods of ``namespace``, of all namespaces for ``None``, that fit all the selectors."""
         path = "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{_part(namespace)}/pods"
-        return self._list(path, labels, fields)
+        return self.things(path, labels=labels, fields=fields)
 
     def pod(self, namespace: str, name: str) -> Thing | None:
         """One pod, or ``None`` when there is no such pod."""
-        return self._get(f"/api/v1/namespaces/{_part(namespace)}/pods/{_part(name)}")
+        return self.get(f"/api/v1/namespaces/{_part(namespace)}/pods/{_part(name)}")
 
     def nodes(self, *, labels: t.Sequence[str] = ()) -> list[Thing]:
         """The cluster's nodes that fit the selectors."""
-        return self._list("/api/v1/nodes", labels, ())
+        return self.things("/api/v1/nodes", labels=labels)
 
     def node(self, name: str) -> Thing | None:
         """One node, or ``None`` when there is no such node."""
-        return self._get(f"/api/v1/nodes/{_part(name)}")
+        return self.get(f"/api/v1/nodes/{_part(name)}")
+
+    def get(self, path: str) -> Thing | None:
+        """The object at ``path``, or ``None`` when there is none."""
+        return self._ask(path, {}, missing_ok=True)
 
     def create(self, path: str, thing: Thing) -> Thing:
         """Make an object in the collection at ``path``, for example ``/api/v1/namespaces/shop/pods``."""
         made = self._ask(path, {}, missing_ok=False, method="POST", body=thing)
         return made or {}
 
+    def replace(self, path: str, thing: Thing) -> Thing:
+        """Put ``thing`` in the place of the object at ``path``; its ``resourceVersion`` has to be the current one."""
+        return self._ask(path, {}, missing_ok=False, method="PUT", body=thing) or {}
+
     def delete(self, path: str, options: Thing) -> bool:
         """Delete the object at ``path`` with the given ``DeleteOptions``; false when there is none."""
         return self._ask(path, {}, missing_ok=True, method="DELETE", body=options) is not None
 
-    def _list(self, path: str, labels: t.Sequence[str], fields: t.Sequence[str]) -> list[Thing]:
+    def things(self, path: str, *, labels: t.Sequence[str] = (), fields: t.Sequence[str] = ()) -> list[Thing]:
+        """All objects of the collection at ``path`` that fit all the selectors."""
         selectors = {"labelSelector": ",".join(labels), "fieldSelector": ",".join(fields)}
         query = {**selectors, "limit": str(PAGE)}
         things: list[Thing] = []
@@ -67,9 +76,6 @@ class ApiSession:
             query = {**query, "continue": str(page.get("metadata", {}).get("continue") or "")}
             if not query["continue"]:
                 return things
-
-    def _get(self, path: str) -> Thing | None:
-        return self._ask(path, {}, missing_ok=True)
 
     def _ask(
         self, path: str, query: t.Mapping[str, str], *, missing_ok: bool, method: str = "GET", body: Thing | None = None

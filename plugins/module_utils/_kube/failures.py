@@ -178,7 +178,7 @@ CODES: tuple[Code, ...] = (
         "deadline_exceeded",
         "checkpoint",
         "The checkpoint took longer than the kubelet allows; the container may have been left frozen",
-        "Look at the container's state on the node and thaw it if it is frozen; then give a larger timeout",
+        "Run checkpoint_guard with thaw: true on the node, which lets it run again; then give a larger timeout",
         signs=(
             Sign(
                 "kubelet",
@@ -310,9 +310,9 @@ CODES: tuple[Code, ...] = (
         "criu_failed",
         "checkpoint",
         "CRIU could not dump the container",
-        "The cause stands only in CRIU's log on the node (containerd: criu-dump.log in the container's bundle; CRI-O: "
-        "dump.log in the container's userdata). Often it is an established TCP connection: tcp-close or "
-        "tcp-established in /etc/criu/runc.conf or crun.conf allows it",
+        "Run checkpoint_diagnose on the node: the cause stands only in CRIU's log there (containerd: criu-dump.log in the "
+        "container's bundle; CRI-O: dump.log in the container's userdata). Often it is an established TCP connection: "
+        "tcp-close or tcp-established in /etc/criu/runc.conf or crun.conf allows it",
         signs=(
             Sign(
                 "kubelet", "lab, runc under CRI-O 1.36.3 and containerd 2.1.9", status=500, pattern=r"criu failed: type"
@@ -452,6 +452,13 @@ CODES: tuple[Code, ...] = (
         "The API server could not answer",
         "Read the original message",
         retryable=True,
+    ),
+    Code(
+        "object_not_ours",
+        "select",
+        "There is an object of that name that this collection did not make",
+        "Choose another name, or remove what is there by hand; only what has the label "
+        "app.kubernetes.io/managed-by: checkpoint_restore.kubernetes, or a kubeconfig written here, is touched",
     ),
     Code(
         "kubeconfig_unusable",
