@@ -9,6 +9,7 @@ Private to this collection. Standard library only.
 from __future__ import annotations
 
 import collections
+import json
 import typing as t
 
 from ._common.errors import CheckpointError
@@ -22,13 +23,33 @@ _OF_A_LISTENER = ("pid", "process", "protocol", "local_address", "local_port")
 _NAMES_SHOWN = 5
 
 
-def look_inside(path: str, asked: t.Mapping[str, t.Any]) -> Item:
+def declared_ports(pod_object: str | None) -> list[str] | None:
+    """The ports that all containers of a pod declare, such as 8080/TCP; ``pod_object`` is a file with the pod as JSON.
+
+    Containers of a pod share its network, so that the port of one may be declared by another. None where there is no
+    such file, or one that is no pod: then the archive itself has to tell the ports, and it knows its own container's.
+    """
+    if pod_object is None:
+        return None
+    try:
+        with open(pod_object, encoding="utf-8") as file:
+            spec = json.load(file)["spec"]
+        containers = [*spec["containers"], *(spec.get("initContainers") or [])]
+        ports = [port for container in containers for port in container.get("ports") or []]
+        return [f"{port['containerPort']}/{port.get('protocol') or 'TCP'}" for port in ports]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def look_inside(path: str, asked: t.Mapping[str, t.Any], pod_object: str | None = None) -> Item:
     """Identity, processes (without their environment), listeners and findings.
 
+    ``pod_object`` is the file with the object of the container's pod, see :func:`declared_ports`.
     Raises :class:`CheckpointError` ``identity_mismatch`` where the archive is of another container than was
     asked for (what the engine does not record is not compared), and what opening and reading one raises.
     """
-    found = inspect(path, Wishes(sections=("summary", "processes"), findings=True))
+    ports = declared_ports(pod_object)
+    found = inspect(path, Wishes(sections=("summary", "processes"), findings=True, ports=ports))
     identity = found["identity"]
     wrong = [key for key in _SAME if identity[key] and asked.get(key) and identity[key] != asked[key]]
     if wrong:

@@ -20,12 +20,14 @@ description:
   - An archive that cannot be read is an entry with a reason. It is never left out.
 extends_documentation_fragment:
   - checkpoint_restore.kubernetes._attributes
+  - checkpoint_restore.kubernetes._registry
 options:
   paths:
     description:
       - Archives, folders with archives, and patterns such as V(/srv/evidence/*/archives/*.tar).
       - Of a folder, files count whose name begins with C(checkpoint-) or ends like that of an archive, and folders that
         are an unpacked checkpoint. Folders below it are not searched, name them with a pattern.
+      - With C(docker://) in front, names of images that are read in their registry, without wildcards.
       - Without it, the folder C(/var/lib/kubelet/checkpoints), and nothing if that does not exist.
     type: list
     elements: path
@@ -130,6 +132,8 @@ checkpoints:
       description:
         - "Stable name of the reason: V(archive_unreadable), V(archive_not_tar), V(archive_damaged), V(zstd_missing),
           V(image_unreadable), V(not_a_checkpoint), V(folder_unreadable). V(null) if it is readable."
+        - Of an image in a registry also V(image_missing), and the codes of
+          M(checkpoint_restore.kubernetes.checkpoint_image) about names, credentials and registries.
       type: str
       sample: archive_not_tar
     reason:
@@ -140,7 +144,8 @@ checkpoints:
       type: str
     format:
       description:
-        - V(tar), V(directory) if unpacked, V(oci-layout) or V(image-archive). V(null) if it is not readable.
+        - V(tar), V(directory) if unpacked, V(oci-layout), V(image-archive) or V(registry). V(null) if it is not
+          readable.
       type: str
       sample: tar
     compression:
@@ -151,7 +156,7 @@ checkpoints:
       type: int
       sample: 660480
     modified:
-      description: When it was last written, UTC. V(null) if there is no such file.
+      description: When it was last written, UTC. V(null) if there is no such file, and of an image in a registry.
       type: str
       sample: "2026-11-21T09:18:00Z"
     identity:
@@ -280,6 +285,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.durations import parse_duration
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.listing import Filters, listing
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._oci.arguments import (
+    REGISTRY_EXCLUSIVE,
+    REGISTRY_SPEC,
+    REGISTRY_TOGETHER,
+    opener,
+)
 
 
 def main() -> None:
@@ -293,7 +304,10 @@ def main() -> None:
             "image": names,
             "older_than": {"type": "str"},
             "newer_than": {"type": "str"},
+            **REGISTRY_SPEC,
         },
+        required_together=REGISTRY_TOGETHER,
+        mutually_exclusive=REGISTRY_EXCLUSIVE,
         supports_check_mode=True,
     )
     params = module.params
@@ -310,7 +324,7 @@ def main() -> None:
             images=params["image"],
             **ages,
         )
-        checkpoints = listing(params["paths"], filters)
+        checkpoints = listing(params["paths"], filters, opened=opener(params))
     except CheckpointError as error:
         module.fail_json(msg=str(error), **error.as_dict())
     module.exit_json(changed=False, checkpoints=checkpoints)

@@ -21,10 +21,14 @@ description:
   - What is missing or damaged is told in RV(notes), and the rest is returned.
 extends_documentation_fragment:
   - checkpoint_restore.kubernetes._attributes
+  - checkpoint_restore.kubernetes._registry
 options:
   path:
     description:
       - The archive. Also a folder that it was unpacked to, or an OCI image that holds one.
+      - With C(docker://) and the name of an image, that image in its registry, for example
+        V(docker://registry.example.com/checkpoints/web:1). Of a layer that is not compressed, only what is needed is
+        fetched.
     type: path
     required: true
   sections:
@@ -148,7 +152,7 @@ archive:
       type: str
       sample: /var/lib/kubelet/checkpoints/checkpoint-web-0_shop-web-2026-11-21T09:18:00Z.tar
     format:
-      description: V(tar), V(directory) if unpacked, V(oci-layout) or V(image-archive).
+      description: V(tar), V(directory) if unpacked, V(oci-layout), V(image-archive) or V(registry).
       type: str
       sample: tar
     compression:
@@ -159,7 +163,7 @@ archive:
       type: int
       sample: 660480
     modified:
-      description: When it was last written, UTC.
+      description: When it was last written, UTC. V(null) of an image in a registry.
       type: str
       sample: "2026-11-21T09:18:00Z"
 identity:
@@ -298,7 +302,7 @@ processes:
     environment:
       description:
         - The environment that the process was started with, as C(NAME=value) in its order, or names alone, by
-          O(environment). V(null) if the archive does not have it.
+          O(environment). V(null) if the archive does not have it, or if the program wrote its title over it.
       type: list
       elements: str
       sample: [PATH=/usr/bin:/bin, DB_PASSWORD=********]
@@ -519,8 +523,11 @@ files:
           description: Width of a terminal.
           type: int
         device:
-          description: Device number of a terminal, or network device of a tun descriptor.
-          type: raw
+          description: Device number of a terminal, as C(major:minor).
+          type: str
+        interface:
+          description: Network device of a tun descriptor.
+          type: str
         pid:
           description: Process that a pidfd stands for.
           type: int
@@ -597,7 +604,7 @@ sockets:
       description: For example V(stream), V(datagram) or V(raw).
       type: str
     state:
-      description: For example V(listen), V(established) or V(close).
+      description: For example V(listen) or V(established), of a netlink socket V(connected) or V(unconnected).
       type: str
     shutdown:
       description: What was shut down, V(none) for nothing.
@@ -1059,6 +1066,8 @@ code:
   description:
     - "Stable name of the reason: V(archive_unreadable), V(archive_not_tar), V(archive_damaged), V(zstd_missing),
       V(image_unreadable), V(not_a_checkpoint), V(process_missing), V(invalid_option)."
+    - Of an image in a registry also V(image_missing), and the codes of
+      M(checkpoint_restore.kubernetes.checkpoint_image) about names, credentials and registries.
   returned: failure
   type: str
   sample: not_a_checkpoint
@@ -1084,6 +1093,12 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._for
     Wishes,
     inspect,
 )
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._oci.arguments import (
+    REGISTRY_EXCLUSIVE,
+    REGISTRY_SPEC,
+    REGISTRY_TOGETHER,
+    opener,
+)
 
 SECTIONS = ["summary", "processes", "files", "sockets", "mounts", "memory", "network", "statistics"]
 SECTIONS += ["rootfs_changes", "logs", "specification", "everything"]
@@ -1100,7 +1115,10 @@ def main() -> None:
             "findings": {"type": "bool", "default": True},
             "ports": strings,
             "cluster_networks": strings,
+            **REGISTRY_SPEC,
         },
+        required_together=REGISTRY_TOGETHER,
+        mutually_exclusive=REGISTRY_EXCLUSIVE,
         supports_check_mode=True,
     )
     params = module.params
@@ -1113,7 +1131,7 @@ def main() -> None:
         cluster_networks=params["cluster_networks"],
     )
     try:
-        result = inspect(params["path"], wishes)
+        result = inspect(params["path"], wishes, opener(params))
     except CheckpointError as error:
         module.fail_json(msg=str(error), **error.as_dict())
     for note in result["notes"]:

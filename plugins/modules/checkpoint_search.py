@@ -201,7 +201,7 @@ hits:
       type: str
       sample: set
     set:
-      description: The set that the pattern is from, else V(none).
+      description: The set that the pattern is from, else V(null).
       type: str
       sample: credentials
     encoding:
@@ -217,7 +217,7 @@ hits:
       type: str
       sample: memory
     pid:
-      description: The process whose memory it is, else V(none).
+      description: The process whose memory it is, else V(null).
       type: int
       sample: 1
     process:
@@ -225,7 +225,7 @@ hits:
       type: str
       sample: nginx
     area:
-      description: The memory area, else V(none). V(none) in memory, too, where no area has the address.
+      description: The memory area, else V(null). V(null) in memory, too, where no area has the address.
       type: dict
       contains:
         start:
@@ -267,19 +267,19 @@ hits:
           elements: str
           sample: []
     address:
-      description: The address of the first byte in the memory of the process, else V(none).
+      description: The address of the first byte in the memory of the process, else V(null).
       type: str
       sample: "0x7ffd4f1fdf83"
     file:
-      description: The path or name of what holds the bytes. In memory the file that is mapped there, or V(none).
+      description: The path or name of what holds the bytes. In memory the file that is mapped there, or V(null).
       type: str
       sample: /tmp/report.txt (deleted)
     offset:
-      description: The offset of the first byte in RV(hits[].file), V(none) where there is none.
+      description: The offset of the first byte in RV(hits[].file), V(null) where there is none.
       type: int
       sample: 4096
     compression:
-      description: How the file is compressed, where the offset counts what was unpacked. Else V(none).
+      description: How the file is compressed, where the offset counts what was unpacked. Else V(null).
       type: str
       sample: gzip
     held_by:
@@ -292,11 +292,11 @@ hits:
           type: int
           sample: 1
         fd:
-          description: The descriptor, V(none) for a mapping.
+          description: The descriptor, V(null) for a mapping.
           type: int
           sample: 5
         address:
-          description: The address of the mapping, V(none) for a descriptor.
+          description: The address of the mapping, V(null) for a descriptor.
           type: str
           sample: "0x7f8a7e30b000"
     size:
@@ -387,7 +387,7 @@ exported:
       type: int
       sample: 18328
     sha256:
-      description: Its digest, V(none) in check mode.
+      description: Its digest, V(null) in check mode.
       type: str
       sample: 5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9
     gaps:
@@ -399,11 +399,11 @@ exported:
           size: 8192
           why: file
     pid:
-      description: The process whose memory it is, else V(none).
+      description: The process whose memory it is, else V(null).
       type: int
       sample: 17
     start:
-      description: The address of the first byte, else V(none).
+      description: The address of the first byte, else V(null).
       type: str
       sample: "0x7f3a5c000000"
     area:
@@ -414,7 +414,7 @@ exported:
       type: str
       sample: deleted_file
     file:
-      description: Its name in the checkpoint, V(none) for memory.
+      description: Its name in the checkpoint, V(null) for memory.
       type: str
       sample: /tmp/.x/dropper (deleted)
 notes:

@@ -9,15 +9,15 @@ import json
 import typing as t
 
 import pytest
-from support import Cluster, Controller
+from support import Cluster, Controller, node_run
 
 NODES = ("crio-a", "ctd-a")
 SECRET = "planted-by-the-integration-test"
 
 
 @pytest.fixture(scope="module")
-def taken(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, t.Any]:
-    """Two archives of each ledger, and what it says that it planted."""
+def taken(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[dict[str, t.Any]]:
+    """Two archives of each ledger, and what it says that it planted. The archives are removed in the end."""
     environment = [{"name": "LEDGER_SECRET", "value": SECRET}]
     cluster.apply(*(cluster.pod(f"ledger-{node}", node, "ledger", env=environment) for node in NODES))
     controller = Controller(tmp_path_factory.mktemp("taken"))
@@ -28,7 +28,9 @@ def taken(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         results = [controller.task("kubelet_checkpoint", **selection) for _take in (1, 2)]
         paths = [result["checkpoints"][0]["path"] for result in results]
         found[node] = {"paths": paths, "planted": json.loads(cluster.logs(f"ledger-{node}").splitlines()[0])}
-    return found
+    yield found
+    for node in NODES:
+        node_run(node, "rm " + " ".join(f"'{path}'" for path in found[node]["paths"]))
 
 
 @pytest.mark.every_core

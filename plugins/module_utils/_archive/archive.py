@@ -26,7 +26,7 @@ IMAGE_FOLDERS = ("checkpoint", "pre-checkpoint")
 class Archive:
     """An open archive. Use it in a ``with`` statement, or call close().
 
-    ``form``: "tar", "directory", "oci-layout" (a folder) or "image-archive" (a tar that holds an image).
+    ``form``: "tar", "directory", "oci-layout" (a folder), "image-archive" (a tar that holds an image) or "registry".
     ``compression``: None, "gzip", "bzip2", "xz" or "zstd"; for an image that of its layer.
     ``size``: bytes of the file, or of all files of a folder. ``sequential``: True where every read of something
     large is another pass over a compressed file: see Tree.prefetch().
@@ -110,6 +110,11 @@ class Archive:
                 hint="A checkpoint has config.dump, spec.dump and a folder checkpoint with CRIU's images",
                 path=self.path,
             )
+
+    def adopt(self, tree: Tree, below: Tree) -> None:
+        """Take the members that somebody else has found, and what they lie in, to be closed with them."""
+        self._tree = tree
+        self._outer.append(below)
 
     def index(self) -> None:
         """Open the path and find all members; open_archive() does this."""

@@ -12,7 +12,6 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import re
@@ -30,34 +29,37 @@ CONTAINERD = "io.kubernetes.cri."
 KUBELET = "io.kubernetes."
 
 
-@dataclasses.dataclass
 class Identity:
-    """Who was checkpointed, where and when. Times are RFC 3339 in UTC."""
+    """Who was checkpointed, where and when. Times are RFC 3339 in UTC.
 
-    engine: t.Optional[str] = None
-    engine_version: t.Optional[str] = None
-    namespace: t.Optional[str] = None
-    pod: t.Optional[str] = None
-    pod_uid: t.Optional[str] = None
-    pod_id: t.Optional[str] = None
-    container: t.Optional[str] = None
-    container_id: t.Optional[str] = None
-    attempt: t.Optional[int] = None
-    image: t.Optional[str] = None
-    image_name: t.Optional[str] = None
-    image_digest: t.Optional[str] = None
-    image_id: t.Optional[str] = None
-    runtime: t.Optional[str] = None
-    node: t.Optional[str] = None
-    kernel: t.Optional[str] = None
-    criu_version: t.Optional[str] = None
-    architecture: t.Optional[str] = None
-    created: t.Optional[str] = None
-    checkpointed: t.Optional[str] = None
-    ip_addresses: list[str] = dataclasses.field(default_factory=list)
+    Not a dataclass: importing ``dataclasses`` takes longer than listing an archive.
+    """
+
+    def __init__(self) -> None:
+        self.engine: t.Optional[str] = None
+        self.engine_version: t.Optional[str] = None
+        self.namespace: t.Optional[str] = None
+        self.pod: t.Optional[str] = None
+        self.pod_uid: t.Optional[str] = None
+        self.pod_id: t.Optional[str] = None
+        self.container: t.Optional[str] = None
+        self.container_id: t.Optional[str] = None
+        self.attempt: t.Optional[int] = None
+        self.image: t.Optional[str] = None
+        self.image_name: t.Optional[str] = None
+        self.image_digest: t.Optional[str] = None
+        self.image_id: t.Optional[str] = None
+        self.runtime: t.Optional[str] = None
+        self.node: t.Optional[str] = None
+        self.kernel: t.Optional[str] = None
+        self.criu_version: t.Optional[str] = None
+        self.architecture: t.Optional[str] = None
+        self.created: t.Optional[str] = None
+        self.checkpointed: t.Optional[str] = None
+        self.ip_addresses: list[str] = []
 
     def as_dict(self) -> dict[str, t.Any]:
-        return dataclasses.asdict(self)
+        return {**vars(self), "ip_addresses": list(self.ip_addresses)}
 
 
 class Documents:

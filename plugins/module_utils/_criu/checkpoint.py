@@ -8,7 +8,7 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import functools
 import typing as t
 
@@ -72,7 +72,8 @@ class Checkpoint:
         """The archive's identity; where its log is missing, the architecture is that of the processes."""
         found = self.archive.identity
         if found.architecture is None and self.machine != "unknown":
-            return dataclasses.replace(found, architecture=self.machine)
+            found = copy.copy(found)
+            found.architecture = self.machine
         return found
 
     @functools.cached_property

@@ -30,6 +30,7 @@ from .names import (
     named,
     signal_set,
 )
+from .surroundings import device_of_stat
 from .wire import Fields, number, text
 
 FD_CLOEXEC = 1
@@ -337,7 +338,7 @@ class Files:
             "index": number(pty, "index") if isinstance(pty, dict) else None,
             "session": number(info, "sid") or None,
             "foreground_group": number(info, "pgrp") or None,
-            "device": info.get("rdev"),
+            "device": device_of_stat(number(info, "rdev")) if "rdev" in info else None,
             "rows": number(size, "ws_row") if isinstance(size, dict) else None,
             "columns": number(size, "ws_col") if isinstance(size, dict) else None,
             "queued": len(self.tty_data().get(number(fields, "tty_info_id"), b"")),
@@ -372,7 +373,7 @@ class Files:
             names = ("map_type", "key_size", "value_size", "max_entries", "map_id", "frozen")
             return f"bpf-map:{text(fields, 'map_name')}", {name: fields.get(name) for name in names}
         if kind == TUN:
-            return "/dev/net/tun", {"device": text(fields, "netdev") or None}
+            return "/dev/net/tun", {"interface": text(fields, "netdev") or None}
         if kind == EXT:
             return "external", {}
         return "unknown", {}

@@ -222,6 +222,9 @@ TCP_STATES: dict[int, str] = {
 }
 """net/tcp_states.h; the kernel uses them for unix sockets too."""
 
+NETLINK_STATES: dict[int, str] = {0: "unconnected", 1: "connected", 7: "unconnected"}
+"""linux/netlink.h; a socket that never was connected has the state of a new one, TCP_CLOSE (net/core/sock.c)."""
+
 NETLINK_PROTOCOLS: dict[int, str] = {
     0: "route",
     2: "usersock",

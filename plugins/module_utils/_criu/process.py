@@ -158,17 +158,33 @@ class Process:
             if size:
                 yield from self.pages.locations(low, low + size)
 
-    def _strings(self, start: str, end: str) -> t.Optional[list[str]]:
-        """Texts that end with NUL, None where the archive does not have all their bytes."""
+    def _text(self, start: str, end: str) -> t.Optional[bytes]:
+        """The bytes of command line or environment, None where the archive does not have all of them."""
         low, size = self._span(start, end)
-        if not low:
+        if not low or (size and not self.memory.known(low, size)):
             return None
-        if not size:
-            return []
-        if not self.memory.known(low, size):
-            return None
-        raw = self.memory.read(low, size)
-        if not raw.strip(b"\0"):
+        return self.memory.read(low, size) if size else b""
+
+    @functools.cached_property
+    def _texts(self) -> tuple[t.Optional[bytes], t.Optional[bytes]]:
+        """Command line and environment, each with NUL behind every text.
+
+        A program may write a title over both (setproctitle): where the NUL behind the arguments is gone, the command
+        line goes on to the next one (Linux fs/proc/base.c, get_mm_cmdline), and what is left is the environment.
+        """
+        arguments = self._text("mm_arg_start", "mm_arg_end")
+        environment = self._text("mm_env_start", "mm_env_end")
+        behind = number(self.mm, "mm_arg_end") == number(self.mm, "mm_env_start")
+        if arguments and environment and behind and arguments[-1:] != b"\0":
+            title, nul, environment = environment.partition(b"\0")
+            arguments += title + nul
+            environment = b"".join(part + b"\0" for part in environment.split(b"\0") if part)
+        return arguments, environment
+
+    @staticmethod
+    def _split(raw: t.Optional[bytes], size: int) -> t.Optional[list[str]]:
+        """Texts that end with NUL; None where there is nothing although ``size`` bytes of the process are for it."""
+        if raw is None or (size and not raw.strip(b"\0")):
             return None
         parts = raw.split(b"\0")
         if not parts[-1]:
@@ -182,7 +198,7 @@ class Process:
         A program that writes a title over its arguments (setproctitle) leaves zeros behind it: there are then more
         texts than arguments were given, and the empty ones at the end are left out.
         """
-        found = self._strings("mm_arg_start", "mm_arg_end")
+        found = self._split(self._texts[0], self._span("mm_arg_start", "mm_arg_end")[1])
         given = self._given()
         if found is not None and given is not None and len(found) > given:
             while len(found) > 1 and not found[-1]:
@@ -198,8 +214,9 @@ class Process:
 
     @functools.cached_property
     def environment(self) -> t.Optional[list[str]]:
-        """The environment the process was started with, as NAME=value (or whatever stands there); None as above."""
-        return self._strings("mm_env_start", "mm_env_end")
+        """The environment the process was started with, as NAME=value (or whatever stands there); None as above, and
+        where the title of the program was written over all of it."""
+        return self._split(self._texts[1], self._span("mm_env_start", "mm_env_end")[1])
 
     @property
     def executable(self) -> t.Optional[str]:

@@ -18,6 +18,7 @@ import typing as t
 from .images import Blob, Images
 from .names import (
     NETLINK_PROTOCOLS,
+    NETLINK_STATES,
     PROTOCOLS,
     SHUTDOWN,
     SOCKET_FAMILIES,
@@ -196,7 +197,7 @@ def netlink(fields: Fields) -> dict[str, t.Any]:
     groups = fields.get("groups")
     return {
         "protocol": named(number(fields, "protocol"), NETLINK_PROTOCOLS),
-        "state": number(fields, "state"),
+        "state": named(number(fields, "state"), NETLINK_STATES),
         "port_id": number(fields, "portid"),
         "groups": [word for word in groups if word] if isinstance(groups, list) else [],
         "peer_port_id": number(fields, "dst_portid"),

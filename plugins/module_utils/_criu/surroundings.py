@@ -34,6 +34,11 @@ def device(value: int) -> str:
     return f"{value >> 20}:{value & 0xFFFFF}"
 
 
+def device_of_stat(value: int) -> str:
+    """The same of a number as stat(2) has it, which tty images hold (linux/kdev_t.h, new_decode_dev)."""
+    return f"{value >> 8 & 0xFFF}:{value & 0xFF | value >> 12 & 0xFFF00}"
+
+
 def mount(fields: Fields, namespace: int) -> dict[str, t.Any]:
     kind = number(fields, "fstype")
     point = text(fields, "mountpoint")

@@ -30,5 +30,5 @@ def described(archive: Archive) -> dict[str, t.Any]:
         "format": archive.form,
         "compression": archive.compression,
         "size": archive.size,
-        "modified": instant(archive.mtime),
+        "modified": instant(archive.mtime) if archive.form != "registry" else None,
     }

@@ -22,7 +22,8 @@ from .._criu.process import Process
 from . import redaction
 from .archive_facts import described
 from .findings import Scene, collect, dictionary
-from .findings_rules import RULES, is_listener
+from .findings_outside import is_listener
+from .findings_rules import RULES
 
 LOGS: tuple[str, ...] = ("dump.log", "io.kubernetes.cri-o.LogPath", "container.log", "ctr.log")
 """CRIU's own log, and the copies of the container's log by CRI-O, containerd and Podman."""
@@ -310,7 +311,7 @@ def inspected(checkpoint: Checkpoint, wishes: Wishes) -> Data:
     return shown
 
 
-def inspect(path: str, wishes: t.Optional[Wishes] = None) -> Data:
+def inspect(path: str, wishes: t.Optional[Wishes] = None, opened: t.Callable[[str], Archive] = open_archive) -> Data:
     """Open an archive and look into it. Raises CheckpointError as open_archive() and inspected() do."""
-    with open_archive(path) as archive:
+    with opened(path) as archive:
         return inspected(Checkpoint(archive), wishes or Wishes())

@@ -8,7 +8,6 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import fnmatch
 import glob
@@ -16,7 +15,7 @@ import os
 import time
 import typing as t
 
-from .._archive.archive import open_archive
+from .._archive.archive import Archive, open_archive
 from .._archive.identity import Identity
 from .._common.errors import CheckpointError
 from .._criu.clean import clean
@@ -35,8 +34,7 @@ INSIDE = ("config.dump", "oci-layout", os.path.join("checkpoint", "inventory.img
 Data = dict[str, t.Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Filters:
+class Filters(t.NamedTuple):
     """What to list. Names are patterns of fnmatch; empty lists want all. Ages in seconds since the checkpoint."""
 
     namespaces: t.Sequence[str] = ()
@@ -135,10 +133,12 @@ def _seconds(text: str) -> float:
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def listed(path: str, filters: Filters, now: float) -> t.Optional[Data]:
+def listed(
+    path: str, filters: Filters, now: float, opened: t.Callable[[str], Archive] = open_archive
+) -> t.Optional[Data]:
     """The entry of an archive, None where the filters do not want it. What cannot be read matches every name."""
     try:
-        with open_archive(path) as archive:
+        with opened(path) as archive:
             archive.require_checkpoint()
             identity = archive.identity
             shown = {**_entry(path), **described(archive), "readable": True, "identity": identity.as_dict()}
@@ -162,12 +162,15 @@ def _escaped(entry: Data) -> Data:
 
 
 def listing(
-    paths: t.Optional[t.Iterable[str]] = None, filters: t.Optional[Filters] = None, now: t.Optional[float] = None
+    paths: t.Optional[t.Iterable[str]] = None,
+    filters: t.Optional[Filters] = None,
+    now: t.Optional[float] = None,
+    opened: t.Callable[[str], Archive] = open_archive,
 ) -> list[Data]:
     """All archives that are wanted, by path. ``now``: seconds since 1970."""
     wishes, moment = filters or Filters(), time.time() if now is None else now
     entries = (
-        _failed(path, problem) if problem is not None else listed(path, wishes, moment)
+        _failed(path, problem) if problem is not None else listed(path, wishes, moment, opened)
         for path, problem in found(paths)
     )
     return sorted((_escaped(entry) for entry in entries if entry is not None), key=lambda entry: str(entry["path"]))

@@ -36,10 +36,20 @@ NOT_RECORDED = {
     "sockets.carries_descriptors",
     *(
         f"files.descriptors.{key}"
-        for key in ("frozen", "key_size", "map_id", "map_type", "marks", "max_entries", "pid", "value_size")
+        for key in (
+            "frozen",
+            "interface",
+            "key_size",
+            "map_id",
+            "map_type",
+            "marks",
+            "max_entries",
+            "pid",
+            "value_size",
+        )
     ),
 }
-"""Keys of descriptors that no recorded checkpoint has: BPF maps, fanotify, pidfd, descriptors on their way."""
+"""Keys of descriptors that no recorded checkpoint has: BPF maps, fanotify, pidfd, tun, descriptors on their way."""
 
 
 @pytest.fixture

@@ -6,13 +6,15 @@
     PYTHONPATH=<the folder that ansible_collections is in> python fuzz.py [COUNT [SEED]]
 
 Bytes are changed, cut out and put in, in whole archives and in single images (where they get past the tar headers);
-members are lost, doubled, swapped and renamed. What is asked for is support.everything(). An audit hook sees to it
-that nothing is opened for writing, run or removed meanwhile.
+members are lost, doubled, swapped and renamed. Each is read in full, inspected, searched, and compared with the
+archive that it was made from: see STEPS. An audit hook sees to it that nothing is opened for writing, run or removed
+meanwhile.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import pathlib
 import random
@@ -22,8 +24,20 @@ import tempfile
 import time
 import typing as t
 
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._archive.archive import open_archive
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._archive.archive import (
+    Archive,
+    open_archive,
+)
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._criu.checkpoint import Checkpoint
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.diff import diff
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.inspection import (
+    Wishes,
+    inspected,
+)
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.patterns_sets import SETS
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.search import Query, search
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.tree import render
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._archive.tars import made
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._criu.support import (
     FIXTURES,
@@ -148,34 +162,70 @@ class Watch:
         self.awake = False
 
 
-def attempt(path: pathlib.Path, watch: Watch) -> str:
-    """ "read", or the code of the error. Anything else is raised."""
+def inspect(archive: Archive, _original: Archive) -> t.Any:
+    """All sections, and the tree of them."""
+    found = inspected(Checkpoint(archive), Wishes(sections=("everything",)))
+    render(found).encode("utf-8")
+    return found
+
+
+def look_for(archive: Archive, _original: Archive) -> t.Any:
+    """Every kind of pattern, everywhere."""
+    query = Query(("planted",), ("7f454c46",), (r"[a-z]{4}=\S+",), tuple(SETS), ignore_case=True, limit=20)
+    return search(Checkpoint(archive), query)
+
+
+def compare(archive: Archive, original: Archive) -> t.Any:
+    """With what it was made from, as the later of the two."""
+    return diff(Checkpoint(original), Checkpoint(archive))
+
+
+STEPS: tuple[t.Callable[[Archive, Archive], t.Any], ...] = (
+    lambda archive, _original: everything(archive),
+    inspect,
+    look_for,
+    compare,
+)
+"""What is asked of a mutated archive and of its original; each is given LIMIT_SECONDS of processor time, because the
+machine may be busy with other things."""
+
+
+def attempt(path: pathlib.Path, original: Archive, watch: Watch) -> tuple[str, float]:
+    """How it ended ("read", or the code of the first error), and how long the slowest step took (seconds).
+
+    Whatever is not a CheckpointError is raised.
+    """
+    end, slowest = "read", 0.0
     with watch:
-        try:
-            with open_archive(path) as archive:
-                everything(archive)
-        except CheckpointError as error:
-            return error.code
-    return "read"
+        for step in STEPS:
+            began = time.process_time()
+            try:
+                with open_archive(path) as archive:
+                    json.dumps(step(archive, original)).encode("utf-8")
+            except CheckpointError as error:
+                end = error.code if end == "read" else end
+            slowest = max(slowest, time.process_time() - began)
+    return end, slowest
 
 
 def run(count: int, seed: int, folder: pathlib.Path, say: t.Callable[[str], None]) -> dict[str, int]:
     """How often each end came; AssertionError with the seed of the mutation where one ended badly."""
     fixtures = [load(name) for name in sorted(REAL)]
-    path = folder / "mutated.tar"
+    path, original = folder / "mutated.tar", folder / "original.tar"
     watch = Watch()
     ends: dict[str, int] = {}
     slowest = 0.0
     for number in range(count):
         one = f"{seed}/{number}"
         random_ = random.Random(one)
-        path.write_bytes(mutation(random_.choice(fixtures), random_))
-        began = time.monotonic()
+        members = random_.choice(fixtures)
+        path.write_bytes(mutation(members, random_))
+        original.write_bytes(made(members))
         try:
-            end = attempt(path, watch)
+            with open_archive(original) as opened:
+                end, took = attempt(path, opened, watch)
         except Exception as error:
             raise AssertionError(f"mutation {one} ended with {error!r}") from error
-        took = time.monotonic() - began
         slowest = max(slowest, took)
         assert took < LIMIT_SECONDS, f"mutation {one} took {took:.1f} s"
         assert not watch.seen, f"mutation {one} did {watch.seen}"

@@ -40,6 +40,9 @@ PROGRAMS = {
     "runc-criu-4.2.1-redis": "runc-criu-4.2.1-redis.tar.xz",
     "runc-criu-4.2.1-go": "runc-criu-4.2.1-go.tar.xz",
 }
+OLDER = {"containerd-2.0-ledger": "containerd-2.0-ledger.tar.xz"}
+"""Without a record of what others read from it: see the README of the fixtures."""
+
 REAL = {**LEDGERS, **PROGRAMS, **PLANTED, "crio-runc-counter": "crio-runc-counter.tar.bz2"}
 
 

@@ -194,6 +194,18 @@ def test_titles_that_were_written_over_the_arguments() -> None:
     assert kept.arguments == ["redis-server *:6390", "", "", "", "", ""]
 
 
+def test_titles_that_go_on_over_the_environment() -> None:
+    """What nginx does: the NUL behind the arguments is gone, and so is the first part of what follows them."""
+    area, rest = b"nginx: ma", b"ster process\0\0\0HOME=/root\0\0"
+    places = {"mm_arg_end": 0x1009, "mm_env_start": 0x1009, "mm_env_end": 0x1009 + len(rest)}
+    found = texts(area + rest, **places)
+    assert (found.arguments, found.environment) == (["nginx: master process"], ["HOME=/root"])
+    whole = texts(b"nginx -g\0" + rest, **places)
+    assert (whole.arguments, whole.environment) == (["nginx -g"], ["ster process", "", "", "HOME=/root", ""])
+    apart = texts(area + b"\0" + rest, **{name: place + (name != "mm_arg_end") for name, place in places.items()})
+    assert apart.arguments == ["nginx: ma"]
+
+
 def test_command_lines_that_are_not_there() -> None:
     assert texts(b"x", mm_arg_start=0).arguments is None
     assert texts(b"x", mm_arg_start=0x9000, mm_arg_end=0x9005).arguments is None
@@ -345,7 +357,7 @@ def test_other_descriptors() -> None:
     descriptors = Files(found).descriptors(1)
     assert [one.type for one in descriptors] == ["fanotify", "tun", "external", "bpf_map", "pidfd", "99"]
     assert descriptors[0].details["marks"] == [{"on": "mount", "mask": "0x5", "path": "/data", "inode": None}]
-    assert descriptors[1].details["device"] == "tun0"
+    assert descriptors[1].details["interface"] == "tun0"
     assert descriptors[3].path == "bpf-map:counts"
     assert descriptors[4].details == {"pid": 12}
     assert found.notes.codes() == {"file_missing"}

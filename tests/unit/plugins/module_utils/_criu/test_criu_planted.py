@@ -155,6 +155,7 @@ def test_other_sockets(planted: Planted) -> None:
     assert planted["udp_connected"].details["remote_port"] == 9999
     assert (planted["raw"].details["socket_type"], planted["raw"].details["protocol"]) == ("raw", "icmp")
     assert (planted["netlink"].type, planted["netlink"].details["protocol"]) == ("netlink_socket", "route")
+    assert planted["netlink"].details["state"] == "unconnected"
     assert (planted["packet"].type, planted["packet"].details["protocol"]) == ("packet_socket", "0x0003")
 
 
@@ -231,6 +232,7 @@ def test_timers_and_signals(planted: Planted) -> None:
 def test_terminal(planted: Planted) -> None:
     master, slave = (planted.numbered(number) for number in planted.facts["pty"])
     assert (master.type, slave.path, slave.details["terminal"]) == ("tty", "/dev/pts/0", "pty")
+    assert (master.details["device"], slave.details["device"]) == ("5:2", "136:0")
     assert sorted(planted.content("terminal")) == [b"PTY-typed\n", b"PTY-typed\r\n"]
 
 

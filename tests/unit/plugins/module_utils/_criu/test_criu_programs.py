@@ -54,6 +54,9 @@ def connections(process: Process) -> list[tuple[str, int, int]]:
 def test_nginx(nginx: Checkpoint) -> None:
     master = next(one for one in nginx.processes if one.name == "nginx" and one.children)
     assert [child.arguments for child in master.children] == [["nginx: worker process"]] * 2
+    # The title is longer than the arguments were: it goes on over the environment, which nginx has copied elsewhere.
+    assert master.arguments == ["nginx: master process nginx -g daemon off;"]
+    assert [one.environment for one in (master, *master.children)] == [None] * 3
     assert master.executable == "/usr/sbin/nginx"
     busy = [child for child in master.children if any(state == "established" for state, *_ports in connections(child))]
     assert len(busy) == 1

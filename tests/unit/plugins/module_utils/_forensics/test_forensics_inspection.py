@@ -21,6 +21,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._for
     inspected,
 )
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.redaction import MASK
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.search import Query, search
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.tree import (
     printable,
     quoted,
@@ -30,6 +31,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._for
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._criu.support import (
     FIXTURES,
     LEDGERS,
+    OLDER,
     REAL,
     facts,
 )
@@ -221,6 +223,33 @@ def test_process_that_is_not_there() -> None:
         inspect(str(FIXTURES / LEDGERS["crio-crun-ledger"]), Wishes(pids=(4711,)))
     assert caught.value.code == "process_missing"
     assert caught.value.details["pids"]
+
+
+def test_archive_of_containerd_2_0() -> None:
+    """No status, no statistics, no logs: what it has is all there, what it has not is null or empty."""
+    found = inspect(str(FIXTURES / OLDER["containerd-2.0-ledger"]), ALL)
+    identity = found["identity"]
+    assert (identity["engine"], identity["engine_version"]) == ("containerd", "2.0")
+    assert (identity["namespace"], identity["pod"], identity["container"]) == ("node-ledger", "ledger", "app")
+    assert identity["image"] == "registry.lab:5000/ledger:1" and identity["image_id"].startswith("sha256:5713c24c")
+    assert identity["checkpointed"] == "2026-11-21T13:31:51.226078Z"
+    unknown = ("node", "kernel", "criu_version", "image_digest")
+    assert {identity[key] for key in unknown} == {None}
+    assert (found["statistics"], found["logs"], found["notes"]) == ({}, [], [])
+    names = ["ledger", "ledger-threads", "ledger-middle", "ledger-leaf"]
+    assert [process["name"] for process in found["processes"]] == names
+    assert [len(process["threads"]) for process in found["processes"]] == [1, 3, 1, 1]
+    assert [listener["local_port"] for listener in found["summary"]["listeners"]] == [8081]
+    texts = (
+        ("deleted_file", "ledger: this file has no name any more"),
+        ("memfd", "ledger: this file never had a name"),
+        ("pipe", "ledger: nobody has read this"),
+        ("socket_queue", "ledger: this message is under way"),
+        ("sysv_shared_memory", "ledger: two processes see this"),
+    )
+    with open_archive(FIXTURES / OLDER["containerd-2.0-ledger"]) as archive:
+        hits = search(Checkpoint(archive), Query(literals=[text for _place, text in texts]))["hits"]
+    assert set(texts) <= {(hit["place"], hit["pattern"]) for hit in hits}
 
 
 def test_archive_without_images(tmp_path: pathlib.Path) -> None:
