@@ -8,7 +8,7 @@ STEP := python3 tests/tools/step.py
 OLDEST := ANSIBLE_CORE=oldest $(STEP)
 LAB := tests/lab/lab
 
-.PHONY: help test checks lint unit sanity package integration demo bench fuzz lab lab-down lab-status format lock clean
+.PHONY: help test checks lint unit sanity package integration demo bench matrix fuzz lab lab-down lab-status format lock clean
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -72,6 +72,11 @@ demo: ## The collection at work on real kubelets
 
 bench: lab ## Figures, as tables
 	@for file in tests/benchmark/*.py; do $(LAB) run python3 "$$file" || exit 1; done
+
+MATRIX_NODES := crio-e ctd-e
+matrix: lab ## Versions of CRI-O and containerd for real, against the table; half an hour the first time
+	@$(LAB) up --nodes $(MATRIX_NODES)
+	@$(LAB) run python3 tests/matrix/run.py
 
 fuzz: ## Ten thousand mutations of recorded archives through the reader; minutes
 	@python3 tests/tools/environment.py python3 tests/unit/plugins/module_utils/_criu/fuzz.py 10000
