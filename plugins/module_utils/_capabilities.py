@@ -136,7 +136,7 @@ def _crio(number: Version, listed: t.Optional[bool]) -> Switches:
         return Switches("none", "none", "cri-o #4199, first released in v1.25.0")
     fixed = {29: 8, 30: 6, 31: 1}
     old = number < (1, 29, 0) or (number[1] in fixed and number[2] < fixed[number[1]])
-    advisories = (*(("CVE-2024-8676",) if old else ()), "CVE-2026-92574")
+    advisories = (*(("CVE-2024-8676",) if old else ()), "cri-o #10327, which turned it off")
     if crio_has_table(number) if listed is None else listed:
         return Switches(
             "switch",

@@ -220,6 +220,14 @@ class Incident:
             if failure["code"] != _NOWHERE or failure["container"] not in told
         ]
 
+    def explain(self, failures: t.Iterable[Item]) -> None:
+        """Take over what was found out on the nodes since about checkpoints that failed: see :mod:`._causes`."""
+        told = {tuple(failure.get(key) for key in (*_IDENTITY, "code")): failure for failure in failures}
+        for failure in self.run["failures"]:
+            known = told.get(tuple(failure[key] for key in (*_IDENTITY, "code")))
+            if failure["stage"] == "checkpoint" and known is not None:
+                failure.update({key: known.get(key) for key in ("reason", "hint", "workload", "cause")})
+
     def awaited(self) -> list[Item]:
         """What has still to be fetched: ``node``, ``node_address`` and ``archives`` (``path``, ``name``) per node."""
         per_node: dict[str, list[Item]] = collections.defaultdict(list)
@@ -272,7 +280,8 @@ class Incident:
             archive["inside"] = None
             if archive["verified"]:
                 try:
-                    archive["inside"] = look_inside(os.path.join(self.folder, archive["file"]), archive)
+                    pod = os.path.join(self.folder, archive["pod_object"]) if archive["pod_object"] else None
+                    archive["inside"] = look_inside(os.path.join(self.folder, archive["file"]), archive, pod)
                 except CheckpointError as error:
                     archive["verified"] = False
                     refused_by_inside[archive["file"]] = error

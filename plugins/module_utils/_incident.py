@@ -68,6 +68,7 @@ def close(folder: str, options: Options, check_mode: bool) -> dict[str, t.Any]:
     if check_mode:
         return {"changed": True, "complete": True, "summary": ["Check mode: nothing was collected or written"]}
     incident = Incident.existing(folder)
+    incident.explain(options["failures"])
     incident.add_transfers(options["transfers"])
     incident.verify()
     incident.end_run(time.time())

@@ -90,6 +90,8 @@ options:
   failures:
     description:
       - With O(state=recorded), what M(checkpoint_restore.kubernetes.kubelet_checkpoint) returned as C(failures).
+      - With O(state=closed), the same after P(checkpoint_restore.kubernetes.checkpoint_causes#filter) has told their
+        causes. They take the place of those in the manifest.
     type: list
     elements: dict
     default: []

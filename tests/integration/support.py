@@ -161,7 +161,9 @@ class Controller:
         assert result.exists(), self.output
         return dict(json.loads(result.read_text()))
 
-    def playbook(self, name: str, *options: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
+    def playbook(
+        self, name: str, *options: str, env: t.Optional[dict[str, str]] = None, **variables: t.Any
+    ) -> subprocess.CompletedProcess[str]:
         """A playbook of the collection, by its full name."""
         given = ["--extra-vars", json.dumps(variables)] if variables else []
         done = lab(
@@ -172,6 +174,7 @@ class Controller:
             *options,
             check=False,
             timeout=900,
+            env=self.environment(**(env or {})),
         )
         self.output = done.stdout + done.stderr
         return done

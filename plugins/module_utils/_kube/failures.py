@@ -310,9 +310,9 @@ CODES: tuple[Code, ...] = (
         "criu_failed",
         "checkpoint",
         "CRIU could not dump the container",
-        "Run checkpoint_diagnose on the node: the cause stands only in CRIU's log there (containerd: criu-dump.log in the "
-        "container's bundle; CRI-O: dump.log in the container's userdata). Often it is an established TCP connection: "
-        "tcp-close or tcp-established in /etc/criu/runc.conf or crun.conf allows it",
+        "Run checkpoint_diagnose on the node: the cause stands only in CRIU's log there (containerd: criu-dump.log in "
+        "the container's bundle; CRI-O: dump.log in the container's userdata). Often it is an established TCP "
+        "connection: tcp-close or tcp-established in /etc/criu/runc.conf or crun.conf allows it",
         signs=(
             Sign(
                 "kubelet", "lab, runc under CRI-O 1.36.3 and containerd 2.1.9", status=500, pattern=r"criu failed: type"

@@ -28,7 +28,7 @@ Item = dict[str, t.Any]
 @pytest.fixture(autouse=True)
 def nothing_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests are about bytes and books: what real archives hold is for test_inside."""
-    monkeypatch.setattr(_evidence, "look_inside", lambda _path, _asked: INSIDE)
+    monkeypatch.setattr(_evidence, "look_inside", lambda _path, _asked, _pod: INSIDE)
 
 
 @pytest.fixture

@@ -1,0 +1,189 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What failed checkpoints leave on a node: half-written archives, CRIU's work directories, logs and images.
+
+Seen on the laboratory: CRI-O 1.36.3 leaves config.dump, spec.dump, bind.mounts and dump.log after a CRIU that failed,
+and with them the images, the whole memory, after an archive that could not be written. containerd 2.1.9 leaves the log
+criu-dump.log, and its folders where it was ended in the middle. Both leave a half-written archive under its final name.
+
+Private to this collection: no promise of compatibility to anybody else. Standard library only, Python 3.9 or later.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import shutil
+import stat
+import time
+import typing as t
+
+from .._archive.archive import open_archive
+from .._archive.identity import Identity
+from .._common.errors import CheckpointError
+from .._criu.clean import clean
+from . import processes
+from .containers import Container, Selection
+from .dumps import CHECKPOINT_FOLDER
+
+CRIO_FILES = (
+    "bind.mounts",
+    "config.dump",
+    "deleted.files",
+    "dump.log",
+    "io.kubernetes.cri-o.LogPath",
+    "restore.log",
+    "rootfs-diff.tar",
+    "spec.dump",
+    "stats-dump",
+    "stats-restore",
+)
+CONTAINERD_FILES = ("dump.log", "restore.log", "stats-dump", "stats-restore")
+CONTAINERD_BUNDLE_FILES = ("criu-dump.log",)
+CONTAINERD_TEMPORARY = re.compile(r"(?:ctrd-checkpoint|criu-work)\d*")
+
+Item = dict[str, t.Any]
+
+
+def half_written(folder: str, selection: Selection) -> list[Item]:
+    """The archives in a folder that end early, that nobody writes any more and that fit the selection, by path.
+
+    Whose an archive is that ends before it says so, is not known: it only fits a selection of everything.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.startswith("checkpoint-"))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        path = os.path.join(folder, name)
+        before = _size(path)
+        why, identity = _cut(path)
+        if why is None or not selection.match_names(*_names(identity)):
+            continue
+        # Asked last: who opened it after it was read, is seen, and who wrote meanwhile, is seen by the size.
+        if before is None or processes.open_elsewhere([path]) or _size(path) != before:
+            continue
+        found.append({**_file(path), **_identity(identity), "reason": why})
+    return found
+
+
+def _cut(path: str) -> tuple[t.Optional[str], Identity]:
+    """(why an archive is not whole, whose it is); None for one that is whole, or is nothing that ends early."""
+    if not os.path.isfile(path) or os.path.islink(path):
+        return None, Identity()
+    if not os.path.getsize(path):
+        return "The file is empty", Identity()
+    try:
+        with open_archive(path) as archive:
+            cut = [note["text"] for note in archive.notes if note["code"] == "archive_cut"]
+            return (cut[0] if cut else None), archive.identity
+    except CheckpointError as error:
+        return (error.reason if error.code == "archive_damaged" else None), Identity()
+
+
+def of_containers(containers: t.Iterable[Container]) -> list[Item]:
+    """Files and folders that checkpoints of these containers left with them, by path."""
+    found = []
+    for container in containers:
+        places: list[tuple[str, tuple[str, ...]]] = [(container.work, (CHECKPOINT_FOLDER[container.engine],))]
+        if container.engine == "cri-o":
+            places.append((container.work, CRIO_FILES))
+        else:
+            places += [(container.work, CONTAINERD_FILES), (container.bundle, CONTAINERD_BUNDLE_FILES)]
+            places.append((os.path.realpath(os.path.join(container.bundle, "work")), ("criu-work",)))
+        paths = [os.path.join(folder, name) for folder, names in places for name in names]
+        found += [
+            {**_file(path), **{key: value for key, value in container.identity().items() if key != "engine"}}
+            for path in paths
+            if os.path.lexists(path)
+        ]
+    return sorted(found, key=lambda item: str(item["path"]))
+
+
+def of_nobody(folders: t.Iterable[str], min_age: float) -> list[Item]:
+    """containerd's temporary folders with images that no process has open and nothing changed for ``min_age`` s."""
+    found = []
+    for folder in folders:
+        for name in _names_in(folder):
+            path = os.path.join(folder, name)
+            if not CONTAINERD_TEMPORARY.fullmatch(name) or os.path.islink(path) or not os.path.isdir(path):
+                continue
+            inside = [os.path.join(path, entry) for entry in _names_in(path)]
+            if time.time() - _file(path)["changed_at"] < min_age or processes.open_elsewhere([path, *inside]):
+                continue
+            nobody = dict.fromkeys(("namespace", "pod", "pod_uid", "container", "container_id"))
+            found.append({**_file(path), **nobody})
+    return sorted(found, key=lambda item: str(item["path"]))
+
+
+def temporary_folders(table: t.Iterable[processes.Process]) -> list[str]:
+    """Where the containerd processes put what is temporary: XDG_RUNTIME_DIR, else TMPDIR, else /tmp.
+
+    containerd 2.1.9, plugins/services/tasks/local.go, and os.MkdirTemp of Go. The setting "temp" of containerd's
+    configuration replaces TMPDIR inside the process, where nobody can see it.
+    """
+    folders = set()
+    for process in table:
+        if process.name == "containerd":
+            text = processes.read(os.path.join(processes.PROC, str(process.pid), "environ"))
+            given = dict(entry.partition("=")[::2] for entry in text.split("\0"))
+            folders.add(given.get("XDG_RUNTIME_DIR") or given.get("TMPDIR") or "/tmp")
+    return sorted(folders)
+
+
+def changed(item: Item) -> bool:
+    """Whether an entry is not any more what it was when it was found."""
+    now = _file(item["path"])
+    return any(now[key] != item[key] for key in ("kind", "size", "changed_at"))
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a folder with all that is in it; links are removed, not followed. Raises OSError."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
+
+
+def _file(path: str) -> Item:
+    """What the file system tells about a file or a folder."""
+    size, changed, kind = 0, 0.0, "file"
+    inside = [path]
+    if os.path.isdir(path) and not os.path.islink(path):
+        kind = "directory"
+        inside += [os.path.join(folder, name) for folder, _folders, names in os.walk(path) for name in names]
+    for each in inside:
+        try:
+            info = os.lstat(each)
+        except OSError:
+            continue
+        size += info.st_size if stat.S_ISREG(info.st_mode) else 0
+        changed = max(changed, info.st_mtime)
+    utc = datetime.datetime.fromtimestamp(int(changed), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"path": path, "kind": kind, "size": size, "modified": utc, "changed_at": changed}
+
+
+def _identity(identity: Identity) -> Item:
+    names = ("namespace", "pod", "pod_uid", "container", "container_id")
+    return {name: clean(getattr(identity, name)) for name in names}
+
+
+def _names(identity: Identity) -> tuple[t.Optional[str], ...]:
+    return identity.namespace, identity.pod, identity.container, identity.container_id
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _size(path: str) -> t.Optional[int]:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return None
