@@ -1,0 +1,199 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A restore that is under way, or whose container waits for its start: what is on the disk for it, and its undoing.
+
+Whoever works on an attempt holds its lock. One without a holder was left by a process that was killed, and is undone
+by the next call that meets it, unless its container was restored and waits.
+
+Private to this collection: no promise of compatibility to anybody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+import typing as t
+
+from .._common.errors import CheckpointError
+from . import cgroups
+from .bundle import Bundle
+from .command import Command
+from .restoring import Runtime
+from .ticket import BASE, Name, Tickets, private_folder, read
+
+CONTAINER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,255}")
+LOCK = "lock"
+LOCK_SECONDS = 5.0
+UNBORN_SECONDS = 60.0
+"""A folder that has not got its name after so long belongs to a process that was killed."""
+
+PAUSE = 0.05
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+class Attempt:
+    """The folder of one container, whose ID fits CONTAINER_ID.
+
+    In it: lock, ticket.json, about.json, images/, work/ and, once the container is restored, waiting.
+    """
+
+    def __init__(self, container: str, base: str = BASE) -> None:
+        self.container = container
+        self.base = base
+        self.folder = os.path.join(base, "restores", container)
+        self.ticket_path = os.path.join(self.folder, "ticket.json")
+        self.images = os.path.join(self.folder, "images")
+        self.work = os.path.join(self.folder, "work")
+        self._about = os.path.join(self.folder, "about.json")
+        self._waiting = os.path.join(self.folder, "waiting")
+        self._lock: t.Optional[int] = None
+
+    @property
+    def exists(self) -> bool:
+        return os.path.isdir(self.folder)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the container is restored and paused, until it is started."""
+        return os.path.exists(self._waiting)
+
+    def begin(self, program: str, command: Command, bundle: Bundle) -> None:
+        """Make the folder, with what undoing it takes."""
+        private_folder(os.path.dirname(self.folder))
+        # It gets its name when it is locked, so that no sweep takes it for one without a holder.
+        new = os.path.join(os.path.dirname(self.folder), f".{self.container}")
+        shutil.rmtree(new, ignore_errors=True)
+        os.mkdir(new, 0o700)
+        self._lock = os.open(os.path.join(new, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        os.rename(new, self.folder)
+        about = {
+            "program": program,
+            "leading": command.globals_for_own_use(),
+            "cgroups": str(bundle.linux.get("cgroupsPath") or ""),
+            "config": bundle.config_path,
+        }
+        with open(self._about, "w", encoding="utf-8") as file:
+            json.dump(about, file)
+        os.mkdir(self.images, 0o700)
+        os.makedirs(os.path.join(self.work, ".criu"), 0o700)
+
+    def lock(self, seconds: float) -> bool:
+        """Take the lock, waiting for it that long; whether it was to be had."""
+        try:
+            descriptor = os.open(os.path.join(self.folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            return False
+        until = time.monotonic() + seconds
+        while not _locked(descriptor):
+            if time.monotonic() >= until:
+                os.close(descriptor)
+                return False
+            time.sleep(PAUSE)
+        self._lock = descriptor
+        return True
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def succeeded(self) -> None:
+        """The container is restored and paused: what it was restored from is not needed any more."""
+        with open(self._waiting, "wb"):
+            pass
+        for path in (self.images, self.work):
+            shutil.rmtree(path, ignore_errors=True)
+        os.unlink(self.ticket_path)
+        self._unlock()
+
+    def forget(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._unlock()
+
+    def _known(self) -> dict[str, t.Any]:
+        try:
+            with open(self._about, "rb") as file:
+                return dict(json.load(file))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def end_container(self) -> None:
+        """End what runs of the container, frozen or not, and remove what the runtime knows of it."""
+        about = self._known()
+        if not about:
+            return
+        cgroups.end(about["cgroups"])
+        runtime = Runtime(about["program"], Command(about["leading"], "", {}, []))
+        runtime.call("delete", "--force", self.container)
+        cgroups.end(about["cgroups"])
+
+    def kill(self) -> None:
+        """End every process of a container that waits."""
+        cgroups.kill(self._known().get("cgroups", ""))
+
+    def delete(self) -> None:
+        """Prepare for the runtime to delete the container: only half-made ones are deleted here."""
+        if self.waits:
+            self.kill()
+            self.forget()
+        else:
+            self.undo()
+
+    def undo(self) -> None:
+        """Leave nothing of a restore that did not come to its end; its ticket goes back if it says so."""
+        self.end_container()
+        with contextlib.suppress(CheckpointError):
+            ticket = read(self.ticket_path)
+            if ticket is not None and ticket.on_failure == "keep":
+                Tickets(self.base).give_back(ticket.name, self.ticket_path)
+        self.forget()
+
+    def is_stale(self) -> bool:
+        """Whether nobody will come back for it. Takes the lock of one that is."""
+        if not self.lock(0):
+            return False
+        about = self._known()
+        if not self.waits or not about:
+            return True
+        runtime = Runtime(about["program"], Command(about["leading"], "", {}, []))
+        if runtime.call("state", self.container).ok:
+            self._unlock()
+            return False
+        return True
+
+
+def sweep(base: str = BASE) -> None:
+    """Undo what processes that were killed have left."""
+    try:
+        entries = list(os.scandir(os.path.join(base, "restores")))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if CONTAINER_ID.fullmatch(entry.name):
+            attempt = Attempt(entry.name, base)
+            if attempt.is_stale():
+                attempt.undo()
+        elif time.time() - entry.stat(follow_symlinks=False).st_mtime > UNBORN_SECONDS:
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def claim(attempt: Attempt, name: Name) -> bool:
+    """Take the ticket for a container into the attempt; False, and no attempt, where there is none."""
+    if Tickets(attempt.base).claim(name, attempt.ticket_path):
+        return True
+    attempt.forget()
+    return False

@@ -1,0 +1,210 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tickets: what allows one container on this node to be restored, once, and from what.
+
+A ticket is a JSON file that belongs to root. Its folder is readable by root alone, and its name is made from the
+container's, so that looking for one needs no search.
+
+Private to this collection: no promise of compatibility to anybody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+import typing as t
+
+from .._common.errors import CheckpointError
+
+BASE = "/var/lib/checkpoint-restore"
+"""Where tickets and half-done restores lie: on a disk, because a restore unpacks there."""
+
+VERSION = 1
+MAX_TICKET = 1 << 16
+MAX_NAME = 200
+SECURITY = ("refuse", "clamp")
+ON_FAILURE = ("cold", "keep")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+LABEL = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+class Name(t.NamedTuple):
+    """A container of a pod."""
+
+    namespace: str
+    pod: str
+    container: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+    @property
+    def file(self) -> str:
+        """The name of its ticket: underscores occur in none of the three parts."""
+        plain = "_".join(self)
+        return (plain if len(plain) <= MAX_NAME else hashlib.sha256(plain.encode()).hexdigest()) + ".json"
+
+
+def _bad(what: str) -> CheckpointError:
+    return CheckpointError("ticket_invalid", f"The ticket is not valid: {what}", hint="Leave a new ticket")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ticket:
+    """``archive``: an absolute path, a checkpoint archive with its SHA-256, or an unpacked one without.
+    ``expires``: seconds since 1970. ``accept``: names of excesses that are allowed, see security.py.
+    ``on_failure``: "cold" consumes the ticket, so that the next try starts from the image, "keep" leaves it."""
+
+    namespace: str
+    pod: str
+    container: str
+    archive: str
+    sha256: t.Optional[str]
+    expires: int
+    security: str = "refuse"
+    accept: tuple[str, ...] = ()
+    on_failure: str = "cold"
+
+    @property
+    def name(self) -> Name:
+        return Name(self.namespace, self.pod, self.container)
+
+    def check(self) -> None:
+        """Raise CheckpointError ticket_invalid where a field is not what it has to be."""
+        for part in self.name:
+            if not isinstance(part, str) or not LABEL.fullmatch(part) or len(part) > 253:
+                raise _bad(f"{part!r} is not a name in Kubernetes")
+        if not isinstance(self.archive, str) or not os.path.isabs(self.archive) or "\0" in self.archive:
+            raise _bad("the archive is not an absolute path")
+        if self.sha256 is not None and not (isinstance(self.sha256, str) and SHA256.fullmatch(self.sha256)):
+            raise _bad("the SHA-256 is not 64 hexadecimal digits")
+        if not isinstance(self.expires, int) or isinstance(self.expires, bool):
+            raise _bad("it does not say when it expires")
+        if self.security not in SECURITY or self.on_failure not in ON_FAILURE:
+            raise _bad("a choice is not one that is known")
+        if not all(isinstance(name, str) for name in self.accept):
+            raise _bad("what it accepts is not a list of names")
+
+    def check_in_time(self, now: float) -> None:
+        """Raise CheckpointError ticket_expired."""
+        if now >= self.expires:
+            raise CheckpointError(
+                "ticket_expired",
+                f"The ticket for {self.name} expired at {instant(self.expires)}",
+                hint="Leave a new ticket",
+            )
+
+    def as_json(self) -> bytes:
+        return (json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=2) + "\n").encode()
+
+
+def instant(seconds: int) -> str:
+    """RFC 3339 in UTC."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def parse(data: bytes) -> Ticket:
+    """A ticket from its file's content. Raises CheckpointError ticket_invalid."""
+    try:
+        fields = json.loads(data)
+        if fields.pop("version") != VERSION:
+            raise _bad("it was written by another version")
+        ticket = Ticket(**{**fields, "accept": tuple(fields.get("accept", ()))})
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _bad(f"{error!r}") from error
+    ticket.check()
+    return ticket
+
+
+def read(path: str) -> t.Optional[Ticket]:
+    """The ticket at a path, None where there is none. Raises CheckpointError ticket_invalid."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _bad(str(error)) from error
+    with os.fdopen(descriptor, "rb") as file:
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o077:
+            raise _bad("the file is not root's alone")
+        return parse(file.read(MAX_TICKET))
+
+
+def private_folder(path: str) -> None:
+    """Make a folder that is root's alone, or see that it is."""
+    with contextlib.suppress(FileExistsError):
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        os.mkdir(path, 0o700)
+    info = os.lstat(path)
+    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+        raise CheckpointError("folder_untrusted", f"{path} is not a folder of root's")
+    if info.st_mode & 0o077:
+        os.chmod(path, 0o700)
+
+
+class Tickets:
+    """The tickets of this node."""
+
+    def __init__(self, base: str = BASE) -> None:
+        self.folder = os.path.join(base, "tickets")
+
+    def path(self, name: Name) -> str:
+        return os.path.join(self.folder, name.file)
+
+    def get(self, name: Name) -> t.Optional[Ticket]:
+        return read(self.path(name))
+
+    def put(self, ticket: Ticket) -> None:
+        """Leave a ticket; one for the same container is replaced."""
+        private_folder(self.folder)
+        path = self.path(ticket.name)
+        new = f"{path}.{secrets.token_hex(4)}"
+        try:
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+                file.write(ticket.as_json())
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(new, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            raise
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def withdraw(self, name: Name) -> bool:
+        """Take a ticket back; False where there is none, be it that it was never there or that it is in use."""
+        gone = f"{self.path(name)}.{secrets.token_hex(4)}"
+        try:
+            # By renaming, as a claim does: of the two only one succeeds.
+            os.rename(self.path(name), gone)
+        except FileNotFoundError:
+            return False
+        os.unlink(gone)
+        return True
+
+    def claim(self, name: Name, place: str) -> bool:
+        """Take a ticket for use: it moves to the place, and nobody else can have it."""
+        try:
+            os.rename(self.path(name), place)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def give_back(self, name: Name, place: str) -> None:
+        """Undo a claim, unless there is a newer ticket."""
+        with contextlib.suppress(OSError):
+            os.link(place, self.path(name))

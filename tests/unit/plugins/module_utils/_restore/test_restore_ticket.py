@@ -1,0 +1,217 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tickets, command lines, paths: what decides whether and where something is restored."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore import install
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.bundle import resolve
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.cgroups import relative_path
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.command import parse
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.ticket import (
+    Name,
+    Ticket,
+    Tickets,
+    read,
+)
+
+NAME = Name("shop", "web-0", "web")
+TICKET = Ticket(*NAME, archive="/srv/web.tar", sha256="a" * 64, expires=2_000_000_000, accept=("uid:0",))
+REPOSITORY = pathlib.Path(__file__).resolve().parents[5]
+
+SHIM = (
+    "--root /run/containerd/runc/k8s.io --log /b/log.json --log-format json --systemd-cgroup "
+    "create --bundle /b --pid-file /b/init.pid --console-socket /c web1"
+)
+CONMON = "--root=/run/runc create --bundle /b --pid-file=/b/pidfile web1"
+
+
+def test_a_ticket_comes_back_as_it_was_left(tmp_path: pathlib.Path) -> None:
+    tickets = Tickets(str(tmp_path))
+    tickets.put(TICKET)
+    assert tickets.get(NAME) == TICKET
+    assert os.stat(tickets.path(NAME)).st_mode & 0o777 == 0o600
+    assert os.stat(tickets.folder).st_mode & 0o777 == 0o700
+    assert os.listdir(tickets.folder) == ["shop_web-0_web.json"]
+    assert tickets.get(Name("shop", "web-0", "sidecar")) is None
+
+
+def test_a_ticket_is_claimed_or_withdrawn_never_both(tmp_path: pathlib.Path) -> None:
+    tickets = Tickets(str(tmp_path))
+    place = str(tmp_path / "claimed.json")
+    tickets.put(TICKET)
+    assert tickets.claim(NAME, place)
+    assert not tickets.withdraw(NAME)
+    assert not tickets.claim(NAME, place)
+    tickets.give_back(NAME, place)
+    assert tickets.withdraw(NAME)
+    assert os.listdir(tickets.folder) == []
+
+
+def test_a_newer_ticket_is_not_overwritten_by_one_that_comes_back(tmp_path: pathlib.Path) -> None:
+    tickets = Tickets(str(tmp_path))
+    place = str(tmp_path / "claimed.json")
+    newer = dataclasses.replace(TICKET, archive="/srv/newer.tar")
+    tickets.put(TICKET)
+    tickets.claim(NAME, place)
+    tickets.put(newer)
+    tickets.give_back(NAME, place)
+    assert tickets.get(NAME) == newer
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"namespace": "../shop"},
+        {"pod": ""},
+        {"container": "Web"},
+        {"archive": "web.tar"},
+        {"sha256": "abc"},
+        {"security": "trust"},
+        {"on_failure": "warm"},
+        {"expires": "tomorrow"},
+    ],
+)
+def test_tickets_that_are_not_valid(changed: dict[str, str]) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        dataclasses.replace(TICKET, **changed).check()  # type: ignore[arg-type]
+    assert caught.value.code == "ticket_invalid"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 2}', '{"version": 1, "other": 1}', "[" * 10000])
+def test_files_that_are_no_tickets(tmp_path: pathlib.Path, text: str) -> None:
+    path = tmp_path / "ticket.json"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(CheckpointError) as caught:
+        read(str(path))
+    assert caught.value.code == "ticket_invalid"
+
+
+def test_a_ticket_that_others_can_read_or_that_is_a_link(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "ticket.json"
+    path.write_bytes(TICKET.as_json())
+    path.chmod(0o644)
+    (tmp_path / "link.json").symlink_to(path)
+    for name in ("ticket.json", "link.json"):
+        with pytest.raises(CheckpointError) as caught:
+            read(str(tmp_path / name))
+        assert caught.value.code == "ticket_invalid"
+
+
+def test_names_too_long_for_a_file() -> None:
+    name = Name("n" * 63, "p" * 253, "c" * 63)
+    assert len(name.file) < 255
+    assert name.file != Name("n" * 63, "p" * 253, "d" * 63).file
+
+
+@pytest.mark.parametrize("line", [SHIM, CONMON])
+def test_command_lines_of_containerd_and_conmon(line: str) -> None:
+    command = parse(line.split())
+    assert (command.name, command.container) == ("create", "web1")
+    assert command.options["--bundle"] == "/b"
+    assert command.options["--pid-file"].startswith("/b/")
+    assert command.log == ("/b/log.json" if line is SHIM else None)
+    assert not any("log" in word for word in command.globals_for_own_use())
+
+
+def test_commands_without_a_container() -> None:
+    assert parse(["--version"]).container == ""
+    assert parse([]).name == ""
+    assert parse(["kill", "--all", "web1", "9"]).arguments == ["web1", "9"]
+    assert parse(["delete", "--force", "web1"]).container == "web1"
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("/kubepods/burstable/podabc/web1", "kubepods/burstable/podabc/web1"),
+        (
+            "kubepods-burstable-podabc.slice:cri-containerd:web1",
+            "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podabc.slice/cri-containerd-web1.scope",
+        ),
+        ("/", None),
+        ("/kubepods", None),
+        ("/kubepods/../system.slice", None),
+        ("", None),
+    ],
+)
+def test_control_groups(given: str, path: str) -> None:
+    assert relative_path(given) == path
+
+
+def test_links_of_a_root_stay_in_it(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/run").symlink_to("/run")
+    (tmp_path / "out").symlink_to("../../../etc")
+    (tmp_path / "round").symlink_to("round")
+    root = str(tmp_path)
+    assert resolve(root, "/var/run/secrets") == "/run/secrets"
+    assert resolve(root, "/out/passwd") == "/etc/passwd"
+    assert resolve(root, "/../../x/./y/") == "/x/y"
+    assert resolve(root, "/round/x") == "/round/x"
+
+
+def test_the_version_is_that_of_the_collection() -> None:
+    assert f"version: {install.VERSION}" in (REPOSITORY / "galaxy.yml").read_text().splitlines()
+
+
+def test_the_one_file_is_reproducible_complete_and_small(tmp_path: pathlib.Path) -> None:
+    data = install.zip_application()
+    assert data == install.zip_application()
+    path = tmp_path / install.ZIP
+    path.write_bytes(data)
+    with zipfile.ZipFile(path) as archive:
+        sources = [name for name in archive.namelist() if name.endswith(".py")]
+    assert f"{install.PACKAGE}/_restore/runtime.py" in sources
+    assert not [name for name in sources if "_kube" in name or "_forensics" in name]
+    said = subprocess.run([sys.executable, "-I", str(path), "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"{install.FRONT} {install.VERSION}\n"
+
+
+@pytest.fixture
+def front(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The front, before a runtime that says how it was called; Python and its file are not there."""
+    runtime = tmp_path / "runc"
+    runtime.write_text('#!/bin/sh\necho runtime "$@"\n')
+    runtime.chmod(0o755)
+    path = tmp_path / "front"
+    path.write_text(install.front(str(runtime), "/bin/echo", "/python.zip", str(tmp_path / "store")))
+    path.chmod(0o755)
+    return path
+
+
+def called(front: pathlib.Path, *words: str) -> str:
+    return subprocess.run([str(front), *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_without_a_ticket_the_front_calls_the_runtime(front: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "store/restores").mkdir(parents=True)
+    assert called(front, "create", "--bundle", "/b", "web 1", "") == "runtime create --bundle /b web 1"
+    assert called(front, "--version") == "runtime --version"
+
+
+def test_with_a_ticket_or_a_restore_it_calls_python(front: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "store/restores/web1").mkdir(parents=True)
+    (tmp_path / "store/tickets").mkdir()
+    (tmp_path / "store/tickets/a_b_c.json").touch()
+    python = f"-I /python.zip {tmp_path}/runc"
+    assert called(front, "create", "--bundle", "/b", "web2") == f"{python} create --bundle /b web2"
+    assert called(front, "--root", "/r", "start", "web1") == f"{python} --root /r start web1"
+    assert called(front, "--root", "/r", "start", "web2") == "runtime --root /r start web2"
+
+
+def test_a_path_that_the_shell_would_take_apart() -> None:
+    with pytest.raises(ValueError, match="plain absolute path"):
+        install.front("/usr/bin/runc; reboot", "/usr/bin/python3", "/opt/x.pyz")
