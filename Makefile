@@ -73,7 +73,7 @@ demo: ## The collection at work on real kubelets
 bench: lab ## Figures, as tables
 	@for file in tests/benchmark/*.py; do $(LAB) run python3 "$$file" || exit 1; done
 
-MATRIX_NODES := crio-e ctd-e
+MATRIX_NODES := crio-c ctd-c
 matrix: lab ## Versions of CRI-O and containerd for real, against the table; half an hour the first time
 	@$(LAB) up --nodes $(MATRIX_NODES)
 	@$(LAB) run python3 tests/matrix/run.py

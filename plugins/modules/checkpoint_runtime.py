@@ -23,7 +23,8 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - V(absent) removes the programs, the handler, and all tickets.
+      - V(absent) removes the programs, the handler, and all tickets. It refuses while the node has containers that
+        were made by the restore runtime.
     type: str
     choices: [present, absent]
     default: present
@@ -36,6 +37,8 @@ options:
     description:
       - The OCI runtime behind it, a name or an absolute path. What runc has dumped is restored by runc, and what crun
         has dumped by crun.
+      - It cannot be changed while the node has containers that were made by the restore runtime, because another
+        runtime could not stop them.
     type: str
     default: runc
   handler:

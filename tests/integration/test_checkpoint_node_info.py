@@ -15,7 +15,7 @@ from labkit import topology
 from support import LAB, NODES, Cluster, Controller, kubectl, lab, node_run, wait_until
 
 Undo = t.Callable[[t.Callable[[], t.Any]], None]
-SPARES = {"crio": "crio-e", "containerd": "ctd-e"}
+SPARES = {"crio": "crio-c", "containerd": "ctd-c"}
 
 
 def cluster_says(node: str) -> dict[str, str]:

@@ -32,7 +32,7 @@ from support import LAB, Cluster, Controller, kubectl, lab, node_run, wait_until
 
 GUIDE = HERE.parents[1] / "docs" / "docsite" / "rst" / "guide_versions.rst"
 BEGIN, END = ".. matrix: begin", ".. matrix: end"
-NODES = {"cri-o": "crio-e", "containerd": "ctd-e"}
+NODES = {"cri-o": "crio-c", "containerd": "ctd-c"}
 UNITS = {"cri-o": "crio", "containerd": "containerd"}
 PLACE = "/opt/matrix"
 PATIENCE_S = 90.0

@@ -11,6 +11,7 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -129,14 +130,8 @@ def unpack(opened: Opened, sha256: t.Optional[str], into: str) -> Images:
 
 
 def images_in(path: str) -> Images:
-    """The images in a folder; links to images elsewhere count as what they lead to."""
     notes = Notes()
     members = {member.name: member for member in folder.scan(path, notes).members}
-    for name, member in members.items():
-        if member.kind == "symlink":
-            members[name] = Member(
-                name, "file", os.stat(os.path.join(path, name)).st_size, folder.PathSource(member.link, 0), 0
-            )
     return Images(members, notes)
 
 
@@ -166,10 +161,11 @@ def _hash(opened: Opened, found: list[t.Union[str, BaseException]]) -> None:
 
 def _copy(opened: Opened, member: Member, path: str, link: bool) -> None:
     if link:
-        # Pages are only read, and everything else may be changed: a link for those, a copy for these. The link goes by
-        # our descriptor, so that nobody can put another folder in the place of the one that was looked at.
-        os.symlink(f"/proc/{os.getpid()}/fd/{opened.descriptor}/{member.name}", path)
-        return
+        # Pages are only read, and everything else may be changed: a second name for those, a copy for these. Not a
+        # symbolic link, as CRIU reads pages from within the new container's mounts.
+        with contextlib.suppress(OSError):
+            os.link(member.name, path, src_dir_fd=opened.descriptor, follow_symlinks=False)
+            return
     out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         if isinstance(member.source, FileSource) and member.source is opened.archive.tree.source:

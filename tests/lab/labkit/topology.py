@@ -61,10 +61,6 @@ NODES = (
 SPARES = (
     Node("crio-c", 5, "crio"),
     Node("ctd-c", 6, "containerd"),
-    Node("crio-d", 7, "crio"),
-    Node("ctd-d", 8, "containerd"),
-    Node("crio-e", 9, "crio"),
-    Node("ctd-e", 10, "containerd"),
 )
 ALL = NODES + SPARES
 
