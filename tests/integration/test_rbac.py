@@ -434,7 +434,7 @@ def test_somebody_without_rights_is_told_what_is_needed(
 @pytest.fixture
 def weak_api_server(tmp_path: pathlib.Path) -> t.Iterator[str]:
     """A second API server of the cluster, whose client at the kubelets is no administrator; tokens last an hour."""
-    pid = next(pid for pid in Cgroup("kube-apiserver").pids() if "apiserver" in _command(pid)[0])
+    (pid,) = (pid for pid in Cgroup("kube-apiserver").pids() if "apiserver" in _command(pid)[0])
     options = dict(part.removeprefix("--").partition("=")[::2] for part in _command(pid)[1:])
     pki = Pki(tmp_path / "pki")
     pki.directory.mkdir(mode=0o700)

@@ -8,10 +8,10 @@ Private to this collection: no promise of compatibility to anybody else. Standar
 
 from __future__ import annotations
 
+import http.client
 import time
 import typing as t
-import urllib.error
-import urllib.request
+import urllib.parse
 
 from .._common.errors import CheckpointError
 from . import cri
@@ -115,10 +115,19 @@ def _answers(place: str) -> bool:
     try:
         if place.startswith("/"):
             return cri.answers(place, 5)
-        with urllib.request.urlopen(place, timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (OSError, ValueError, urllib.error.URLError):
+        return _healthy(place)
+    except (OSError, http.client.HTTPException):
         return False
+
+
+def _healthy(url: str) -> bool:
+    place = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=5)
+    try:
+        connection.request("GET", place.path)
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
 
 
 def _running() -> Running:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import pathlib
 
-import ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node as _node
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node import criu_log
 
-GUIDE = pathlib.Path(next(iter(_node.__path__))).parents[2] / "docs" / "docsite" / "rst" / "guide_guard.rst"
+GUIDE = pathlib.Path(criu_log.__file__).parents[3] / "docs" / "docsite" / "rst" / "guide_guard.rst"
 BEGINNING = """\
 (00.000000) Unable to get $HOME directory, local configuration file will not be used.
 (00.000055) Version: 4.2.1 (gitid 0)
