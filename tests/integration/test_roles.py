@@ -271,7 +271,7 @@ def test_a_unit_that_would_take_its_containers_along_is_not_restarted(
     assert containers(cluster, "spared") == running
 
 
-@pytest.mark.parametrize("scenario", ["criu", "kubelet", "crio", "containerd"])
+@pytest.mark.parametrize("scenario", ["criu", "kubelet", "crio", "containerd", "rbac"])
 def test_molecule(scenario: str) -> None:
     fit = [node for node in NODES if scenario in ("criu", "kubelet", runtime(node))]
     lab(
