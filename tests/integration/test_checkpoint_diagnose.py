@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import shlex
 import typing as t
 
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_diagnose
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import undocumented
-from support import NODES, Cluster, Controller, node_run
+from support import NODES, Cluster, Controller
 
 Undo = t.Callable[[t.Callable[[], t.Any]], None]
 ONE_OF_EACH = [next(node for node in NODES if node.startswith(kind)) for kind in ("crio", "ctd")]
@@ -26,7 +25,7 @@ def diagnose(controller: Controller, node: str, **options: t.Any) -> dict[str, t
 
 @pytest.mark.parametrize("node", ONE_OF_EACH)
 def test_an_established_connection(cluster: Cluster, controller: Controller, undo: Undo, node: str) -> None:
-    """Told with the option that allows it, which then does."""
+    """Told with the option that allows it, which the role then sets, and it does."""
     pod = f"chatty-{node}"
     cluster.apply(cluster.pod(pod, node, "chatty"))
     undo(lambda: cluster.delete(pod))
@@ -43,10 +42,10 @@ def test_an_established_connection(cluster: Cluster, controller: Controller, und
     assert found["criu_version"].startswith("4.") and not any("RLIMIT" in line for line in found["errors"])
     (by_name,) = diagnose(controller, node, log=found["log"])["diagnoses"]
     assert (by_name["code"], by_name["errors"]) == (found["code"], found["errors"])
-    before = node_run(node, f"cat {CONFIGURATION} 2>/dev/null || true")
-    put_back = f"printf %s {shlex.quote(before)} > {CONFIGURATION}" if before else f"rm {CONFIGURATION}"
-    undo(lambda: node_run(node, put_back))
-    node_run(node, f"mkdir -p /etc/criu && echo tcp-established >> {CONFIGURATION}")
+    prepare = {"nodes": node, "probe": False}
+    undo(lambda: controller.playbook("prepare_nodes", **prepare))
+    done = controller.playbook("prepare_nodes", criu_tcp_established=True, **prepare)
+    assert done.returncode == 0, controller.output
     allowed = controller.task("kubelet_checkpoint", namespace=cluster.namespace, pod=[pod])
     assert not allowed["failed"], allowed
 
