@@ -18,6 +18,9 @@ from labkit import topology
 
 LAB = pathlib.Path(__file__).resolve().parents[1] / "lab"
 NODES = tuple(node.name for node in topology.NODES)
+# One with CRI-O and one with containerd for tests that change the nodes themselves; TEST_NODES=crio-c,ctd-c takes spare
+# ones, which no other test minds.
+SOME_NODES = tuple(os.environ.get("TEST_NODES", "crio-b,ctd-b").split(","))
 REGISTRY = f"{topology.REGISTRY_HOST}:{topology.REGISTRY_PORT}"
 
 

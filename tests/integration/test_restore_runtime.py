@@ -12,9 +12,9 @@ import subprocess
 import typing as t
 
 import pytest
-from support import LAB, Cluster, Controller, kubectl, lab, node_run, wait_until
+from support import LAB, SOME_NODES, Cluster, Controller, kubectl, lab, node_run, wait_until
 
-CRIO, CTD = "crio-b", "ctd-b"
+CRIO, CTD = SOME_NODES
 CLASS = "checkpoint-restore"
 STORE = "/var/lib/checkpoint-restore"
 PLACE = "/root/restore-test"
@@ -55,7 +55,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[pathlib.Pa
     assert status == 0, output
     for node in (CRIO, CTD):
         node_run(node, f"rm -rf {PLACE}")
-        assert node_run(node, f"ls -d {STORE} /opt/checkpoint-restore 2>/dev/null", check=False) == ""
+        assert node_run(node, f"ls -d {STORE}/[rt]* /opt/checkpoint-restore 2>/dev/null", check=False) == ""
     assert CLASS not in kubectl("get", "runtimeclasses")
 
 

@@ -1,10 +1,7 @@
 # Copyright (c) 2026, checkpoint_restore.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The roles criu, kubelet, crio and containerd on nodes of the laboratory.
-
-TEST_NODES names other nodes, one with CRI-O and one with containerd: ``TEST_NODES=crio-c,ctd-c``.
-"""
+"""The roles criu, kubelet, crio and containerd on nodes of the laboratory."""
 
 from __future__ import annotations
 
@@ -15,9 +12,8 @@ import typing as t
 
 import pytest
 from labkit import topology
-from support import LAB, Cluster, Controller, kubectl, lab, node_run, wait_until
+from support import LAB, SOME_NODES, Cluster, Controller, kubectl, lab, node_run, wait_until
 
-NODES = os.environ.get("TEST_NODES", "crio-b,ctd-b").split(",")
 PACKAGES = "criu libcriu2 libcompel1 libnet9"
 STORE = "/var/lib/checkpoint-restore"
 SETTINGS: dict[str, t.Any] = {
@@ -111,7 +107,7 @@ def ready(node: str) -> bool:
     return kubectl("get", "node", node, f"--output=jsonpath={condition}") == "True"
 
 
-@pytest.fixture(params=NODES)
+@pytest.fixture(params=SOME_NODES)
 def node(request: pytest.FixtureRequest, controller: Controller) -> t.Iterator[str]:
     """A node without CRIU and without any setting of ours; prepared again afterwards."""
     name = str(request.param)
@@ -185,7 +181,7 @@ def owned_by_packages(node: str, paths: t.Iterable[str]) -> set[str]:
     return set(owned.split())
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", SOME_NODES)
 def test_a_broken_configuration_is_put_back(name: str, controller: Controller, cluster: Cluster) -> None:
     pod = f"held-{name}"
     cluster.apply(cluster.pod(pod, name))
@@ -202,7 +198,7 @@ def test_a_broken_configuration_is_put_back(name: str, controller: Controller, c
     assert play(controller, name, runtime(name), "kubelet").changed == 0
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", SOME_NODES)
 def test_what_a_component_refuses_is_not_written(name: str, controller: Controller) -> None:
     before = everything(name)
     started = "systemctl show crio containerd kubelet --property=ActiveEnterTimestampMonotonic"
@@ -217,7 +213,7 @@ def test_what_a_component_refuses_is_not_written(name: str, controller: Controll
 
 
 def test_a_restart_that_was_missed_is_made_up_for(controller: Controller, undo: t.Any) -> None:
-    name = NODES[-1]
+    name = SOME_NODES[-1]
     undo(lambda: play(controller, name, "kubelet", kubelet_state="absent"))
     settings = {"runtime_request_timeout": "5m"}
     changed = controller.task(
@@ -232,7 +228,7 @@ def test_a_restart_that_was_missed_is_made_up_for(controller: Controller, undo: 
 
 
 def test_what_is_not_confirmed_can_be_reverted(controller: Controller) -> None:
-    name = NODES[-1]
+    name = SOME_NODES[-1]
     before = everything(name)
     played = play(controller, name, "kubelet", kubelet_runtime_request_timeout="6m", kubelet_confirm=False)
     assert played.ok, played.output
@@ -259,7 +255,7 @@ def test_what_is_not_confirmed_can_be_reverted(controller: Controller) -> None:
 def test_a_unit_that_would_take_its_containers_along_is_not_restarted(
     controller: Controller, cluster: Cluster, undo: t.Any
 ) -> None:
-    name = next(node for node in NODES if runtime(node) == "containerd")
+    name = next(node for node in SOME_NODES if runtime(node) == "containerd")
     cluster.apply(cluster.pod("spared", name))
     running = containers(cluster, "spared")
     folder = "/run/systemd/system/containerd.service.d"
@@ -273,7 +269,7 @@ def test_a_unit_that_would_take_its_containers_along_is_not_restarted(
 
 @pytest.mark.parametrize("scenario", ["criu", "kubelet", "crio", "containerd", "rbac"])
 def test_molecule(scenario: str) -> None:
-    fit = [node for node in NODES if scenario in ("criu", "kubelet", runtime(node))]
+    fit = [node for node in SOME_NODES if scenario in ("criu", "kubelet", runtime(node))]
     lab(
         "run",
         "molecule",

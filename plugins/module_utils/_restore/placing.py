@@ -137,9 +137,12 @@ def _write(files: t.Mapping[str, t.Optional[bytes]], found: t.Sequence[t.Any]) -
         else:
             replace(path, content, 0o755 if os.path.basename(path) == install.FRONT else 0o644)
     if going:
-        shutil.rmtree(BASE, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(next(iter(files))))
+        # The roles that prepare a node keep theirs in the same place.
+        for name in ("tickets", "restores"):
+            shutil.rmtree(os.path.join(BASE, name), ignore_errors=True)
+        for folder in (BASE, os.path.dirname(next(iter(files)))):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
     else:
         private_folder(os.path.join(BASE, "tickets"))
 
