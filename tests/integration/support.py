@@ -109,12 +109,17 @@ class Cluster:
     def delete(self, *names: str) -> None:
         kubectl("delete", "pod", "--namespace", self.namespace, "--wait", "--now", *names)
 
-    def logs(self, name: str) -> str:
-        return kubectl("logs", "--namespace", self.namespace, name)
+    def logs(self, name: str, check: bool = True) -> str:
+        return kubectl("logs", "--namespace", self.namespace, name, check=check)
 
     def says(self, name: str, text: str = "") -> None:
         """Wait until the pod has printed a line with the text in it."""
-        wait_until(f"{name} to say {text!r}", lambda: any(text in line for line in self.logs(name).splitlines()), 120)
+
+        def said() -> bool:
+            # A container that is only being made has no log yet.
+            return any(text in line for line in self.logs(name, check=False).splitlines())
+
+        wait_until(f"{name} to say {text!r}", said, 120)
 
     def hog(self, name: str, node: str, mib: int) -> None:
         """A running pod that holds so much memory no compression helps with."""
