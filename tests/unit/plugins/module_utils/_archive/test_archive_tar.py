@@ -329,7 +329,7 @@ def test_a_million_members_end_at_the_bound(monkeypatch: pytest.MonkeyPatch) -> 
     tree = tar.scan(Endless(), tar.Notes())
     assert len(tree.members) == 20_000
     assert "too_many_members" in tree.notes.codes()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_random_blocks_end_well() -> None:
