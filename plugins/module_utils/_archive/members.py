@@ -22,10 +22,11 @@ class Member:
     """One member. ``name`` is cleaned of ``./``, doubled and trailing slashes; bytes that are not UTF-8 are
     kept as surrogates (PEP 383). ``kind`` is a value of tarheader.KINDS or "other". ``unsafe`` names (absolute,
     with ``..`` or NUL) are listed but never found by name. ``available`` is less than ``size`` where the archive
-    is cut short."""
+    is cut short. ``device``: major and minor number of a device. ``xattrs``: extended attributes by name."""
 
     __slots__ = (
         "available",
+        "device",
         "gid",
         "kind",
         "link",
@@ -37,6 +38,7 @@ class Member:
         "source",
         "uid",
         "unsafe",
+        "xattrs",
     )
 
     def __init__(
@@ -54,6 +56,8 @@ class Member:
         mtime: int = 0,
         link: str = "",
         unsafe: bool = False,
+        device: tuple[int, int] = (0, 0),
+        xattrs: t.Optional[dict[str, bytes]] = None,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -67,6 +71,8 @@ class Member:
         self.mtime = mtime
         self.link = link
         self.unsafe = unsafe
+        self.device = device
+        self.xattrs = xattrs or {}
 
     def __repr__(self) -> str:
         return f"Member({self.name!r}, {self.kind!r}, {self.size})"

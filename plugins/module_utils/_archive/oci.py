@@ -23,13 +23,6 @@ from .notes import Notes
 MAX_JSON = 4 << 20
 MAX_INDEXES = 4
 
-NESTED = frozenset(
-    {
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    }
-)
-
 
 class Layer(t.NamedTuple):
     """The content of the image's layer, its compression, and the annotations of the manifest and its index."""

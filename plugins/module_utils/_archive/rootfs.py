@@ -4,8 +4,9 @@
 """What the container changed in its root file system since the image, as the engine recorded it.
 
 CRI-O and Podman write changed and added files into rootfs-diff.tar and deletions into deleted.files; containerd writes
-an OCI layer (gzip) with whiteouts. Sources: cri-o internal/lib/checkpoint.go, containers/common pkg/crutils;
-containerd internal/cri/server/container_checkpoint_linux.go; OCI image-spec v1.1 layer.md (whiteouts).
+an OCI layer (gzip) with whiteouts. A tar of an overlay's upper directory has overlayfs's own marks. Sources:
+cri-o internal/lib/checkpoint.go, containers/common pkg/crutils; containerd
+internal/cri/server/container_checkpoint_linux.go; OCI image-spec v1.1 layer.md (whiteouts).
 
 Private to this collection: no promise of compatibility to anybody else.
 """
@@ -23,6 +24,9 @@ DELETED = "deleted.files"
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 VOLUMES = "volumes/"
+OVERLAYS = ("trusted.overlay.", "user.overlay.")
+"""Attributes by which overlayfs marks what is in its upper directory: Linux Documentation/filesystems/overlayfs.rst."""
+
 PLACES = {DIFF: "/", "devshm-checkpoint.tar": "/dev/shm"}
 
 
@@ -40,7 +44,7 @@ class RootfsChanges:
         """Added and changed members without whiteouts, by name."""
         if self.tree is None:
             return []
-        found = [member for member in self.tree.members if not _base(member.name).startswith(WHITEOUT)]
+        found = [member for member in self.tree.members if not is_whiteout(member)]
         return sorted(found, key=lambda member: member.name)
 
     def as_dict(self) -> dict[str, t.Any]:
@@ -51,8 +55,16 @@ class RootfsChanges:
         }
 
 
-def _base(name: str) -> str:
-    return name.rpartition("/")[2]
+def is_whiteout(member: Member) -> bool:
+    """Whether a member stands for something that is gone: an OCI layer's name, or overlayfs's device 0:0."""
+    if member.kind == "character_device" and member.device == (0, 0):
+        return True
+    return member.name.rpartition("/")[2].startswith(WHITEOUT)
+
+
+def overlay_mark(member: Member, name: str) -> t.Optional[bytes]:
+    """What overlayfs has marked a file with ("opaque", "redirect", "metacopy"); None where it has not."""
+    return next((member.xattrs[space + name] for space in OVERLAYS if space + name in member.xattrs), None)
 
 
 def nested(archive: Archive) -> t.Iterator[tuple[str, Tree]]:
@@ -84,6 +96,10 @@ def changes(archive: Archive) -> RootfsChanges:
         folder, _slash, base = found.name.rpartition("/")
         if base == OPAQUE:
             replaced.add("/" + folder)
+        elif found.kind == "directory" and overlay_mark(found, "opaque") == b"y":
+            replaced.add("/" + found.name)
+        elif found.kind == "character_device" and is_whiteout(found):
+            deleted.add("/" + found.name)
         elif base.startswith(WHITEOUT):
             deleted.add("/" + (folder + "/" if folder else "") + base[len(WHITEOUT) :])
     return RootfsChanges(tree, sorted(deleted), sorted(replaced))

@@ -62,6 +62,8 @@ class Source:
 class FileSource(Source):
     """A regular file that was opened once, or a slice of it."""
 
+    size: int
+
     def __init__(self, fd: int, offset: int = 0, size: t.Optional[int] = None, *, owner: bool = True) -> None:
         self._fd = fd
         self._owner = owner
@@ -72,8 +74,6 @@ class FileSource(Source):
         self._map: t.Optional[mmap.mmap] = None
 
     def read_at(self, offset: int, size: int) -> bytes:
-        if self.size is None:
-            raise AssertionError("self.size is not set")
         size = min(size, self.size - offset)
         if size <= 0 or offset < 0:
             return b""
@@ -89,8 +89,6 @@ class FileSource(Source):
 
         The file must not be cut short by somebody else meanwhile; archives are written once and then only read.
         """
-        if self.size is None:
-            raise AssertionError("self.size is not set")
         size = min(size, self.size - offset)
         if size <= 0 or offset < 0:
             return memoryview(b"")
@@ -104,8 +102,6 @@ class FileSource(Source):
 
     def slice(self, offset: int, size: int) -> FileSource:
         """A source of its own for a part of this one, sharing the descriptor."""
-        if self.size is None:
-            raise AssertionError("self.size is not set")
         return FileSource(self._fd, self._base + offset, max(0, min(size, self.size - offset)), owner=False)
 
     def close(self) -> None:

@@ -43,6 +43,13 @@ MAX_EXTENSION = 1 << 20
 MAX_EXTENSIONS = 64
 """Extension headers in a row in front of one member."""
 
+XATTR = b"SCHILY.xattr."
+"""The pax records of extended attributes, as GNU tar, Go's archive/tar and libarchive write them."""
+
+MAX_XATTRS = 64 << 20
+XATTR_COST = 200
+"""Bytes of extended attributes that are kept of one archive, names and keeping included; Linux allows 64 KiB in one."""
+
 TAIL = 1 << 16
 """So much is looked at behind the end mark, and at the end of the file."""
 
@@ -52,6 +59,8 @@ SMALL = 1 << 20
 
 class SparseSource(Source):
     """A sparse file: its pieces from the archive, zeros between them."""
+
+    size: int
 
     def __init__(self, source: Source, offset: int, pieces: Sparse, size: int) -> None:
         self._source = source
@@ -63,8 +72,6 @@ class SparseSource(Source):
             offset += length
 
     def read_at(self, offset: int, size: int) -> bytes:
-        if self.size is None:
-            raise AssertionError("self.size is not set")
         size = min(size, self.size - offset)
         if size <= 0 or offset < 0:
             return b""
@@ -91,12 +98,15 @@ class _Extension:
         self.sparse: t.Optional[Sparse] = None
         self.sparse_size: t.Optional[int] = None
         self.sparse_in_data = False
+        self.xattrs: dict[str, bytes] = {}
 
     def take(self, records: list[tuple[bytes, bytes]]) -> None:
         sparse = pax_sparse(records)
         if sparse is not None:
             self.sparse = sparse
         plain_name = real_name = None
+        # A copy: what global headers say is shared by all members.
+        found = dict(self.xattrs)
         for key, value in records:
             if key == b"path":
                 plain_name = value
@@ -116,8 +126,11 @@ class _Extension:
                 self.gid = decimal(value)
             elif key == b"mtime":
                 self.mtime = decimal(value)
+            elif key.startswith(XATTR):
+                found[key[len(XATTR) :].decode("utf-8", "surrogateescape")] = value
         # The path beside GNU.sparse.name is a made-up one for readers that do not know sparse files.
         self.name = real_name or plain_name or self.name
+        self.xattrs = found
 
 
 class _Scan:
@@ -128,6 +141,7 @@ class _Scan:
         self.tree = tree
         self.notes = tree.notes
         self.position = 0
+        self.xattrs_left = MAX_XATTRS
         self.shared = _Extension()
 
     def run(self) -> None:
@@ -237,6 +251,9 @@ class _Scan:
         if kind in NO_DATA:
             stored = 0
         name, unsafe = clean_name(raw)
+        self.xattrs_left -= sum(XATTR_COST + len(key) + len(value) for key, value in extension.xattrs.items())
+        if self.xattrs_left < 0:
+            raise BadHeader("the archive has too many extended attributes")
         data, pieces, size = self._sparse(header, extension, stored)
         offset = self.position
         end = offset + -(-stored // BLOCK) * BLOCK
@@ -261,6 +278,8 @@ class _Scan:
             mtime=header.mtime if extension.mtime is None else extension.mtime,
             link=(header.link if extension.link is None else extension.link).decode("utf-8", "surrogateescape"),
             unsafe=unsafe,
+            device=header.device,
+            xattrs=extension.xattrs,
         )
 
     def _sparse(self, header: Header, extension: _Extension, stored: int) -> tuple[int, t.Optional[Sparse], int]:

@@ -52,6 +52,7 @@ class Header(t.NamedTuple):
     mtime: int
     flag: bytes
     link: bytes
+    device: tuple[int, int]
     block: bytes
 
 
@@ -111,6 +112,7 @@ def parse(block: bytes) -> Header:
         mtime=_loose(block[136:148]),
         flag=block[156:157],
         link=_string(block[157:257]),
+        device=(_loose(block[329:337]), _loose(block[337:345])),
         block=block,
     )
 

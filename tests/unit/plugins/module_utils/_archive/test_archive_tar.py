@@ -68,6 +68,27 @@ def test_metadata_of_all_kinds() -> None:
     assert tree.notes.as_list() == []
 
 
+def test_extended_attributes_and_device_numbers() -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("disk")
+        info.type, info.devmajor, info.devminor = tarfile.BLKTYPE, 254, 7
+        info.pax_headers = {"SCHILY.xattr.user.note": "a=b\nc", "SCHILY.xattr.user.empty": ""}
+        archive.addfile(info)
+        archive.addfile(tarfile.TarInfo("plain"))
+    disk, plain = scan(out.getvalue()).members
+    assert (disk.device, disk.xattrs) == ((254, 7), {"user.note": b"a=b\nc", "user.empty": b""})
+    assert (plain.device, plain.xattrs) == ((0, 0), {})
+
+
+def test_extended_attributes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tar, "MAX_XATTRS", 1000)
+    records = pax(SCHILY__xattr__user__a="x" * 700)
+    tree = scan(records + member(b"first") + records + member(b"second") + END)
+    assert [found.name for found in tree.members] == ["first"]
+    assert tree.notes.codes() == {"archive_cut"}
+
+
 def test_ustar_prefix() -> None:
     block = header(b"name", 0, tail=b"a/long/prefix")
     assert [found.name for found in scan(block + END).members] == ["a/long/prefix/name"]
