@@ -18,6 +18,7 @@ from ansible.module_utils.common.text.formatters import bytes_to_human
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.moments import utc
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.arguments import ARGUMENT_SPEC
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.landing import (
     Wanted,
@@ -25,7 +26,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._tra
     local_name,
     receive,
 )
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.node import BLOCK_BYTES, utc_text
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.node import BLOCK_BYTES
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.pipe import (
     NotStartedError,
     Prompt,
@@ -116,7 +117,7 @@ class ActionModule(ActionBase):
         # The module began after "before" and ended before "after": its two readings bound the difference.
         most, least = described["clock_first"] - before, described["clock_last"] - after
         described["node"].update(
-            clock=utc_text(described["clock_first"]),
+            clock=utc(described["clock_first"], "microseconds"),
             clock_offset=round((most + least) / 2, 3),
             clock_offset_error=round((most - least) / 2, 3),
         )
@@ -146,7 +147,7 @@ class ActionModule(ActionBase):
             return {**entry, **nothing}
         return {
             **entry,
-            "fetched": utc_text(time.time()),
+            "fetched": utc(time.time(), "microseconds"),
             "resumed_from": receipt.resumed_from,
             "duration": receipt.duration,
             "way": self._way,

@@ -240,6 +240,13 @@ def capabilities(facts: Facts) -> dict[str, dict[str, t.Any]]:
     return {"checkpoint": checkpoint.as_dict(), "restore_by_image": restore.as_dict()}
 
 
+def criu_capability(facts: Facts) -> dict[str, t.Any]:
+    """Whether CRIU and the kernel of a node can do their part, whatever its runtime; the keys as above."""
+    verdict = _Verdict()
+    _judge_criu(facts, verdict)
+    return verdict.as_dict()
+
+
 def _judge_kubelet(kubelet: Facts, verdict: _Verdict) -> None:
     version = parse_version(kubelet.get("version"))
     if kubelet.get("running") is False:

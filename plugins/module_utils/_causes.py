@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ._kube.failures import PERHAPS_FROZEN
+
 Item = dict[str, t.Any]
 
 # What became of the container: by the verdict of checkpoint_guard, and whether it could thaw.
@@ -42,8 +44,7 @@ def _explained(failure: Item, look: Item) -> Item:
     of_checkpoints = [one for one in look.get("diagnoses") or [] if one.get("operation") == "checkpoint"]
     cause = of_checkpoints[-1] if of_checkpoints else None
     told = {**failure, "workload": workload, "cause": None}
-    # What the table says without having looked: "…; the container may have been left frozen".
-    reason = str(failure["reason"]).partition("; the container may")[0]
+    reason = str(failure["reason"]).replace(PERHAPS_FROZEN, "")
     if workload is not None and (workload != "runs" or reason != failure["reason"]):
         told["reason"] = f"{reason}; {WORKLOADS[workload]}"
         told["hint"] = "Give a larger timeout" if failure["code"] == "deadline_exceeded" else failure["hint"]

@@ -27,9 +27,10 @@ import time
 import typing as t
 
 from ._common.errors import CheckpointError
+from ._common.moments import utc
 from ._inside import in_words, look_inside
 from ._transfer.files import blaming, refused, replace, write_new
-from ._transfer.node import digest_of, open_file, utc_text
+from ._transfer.node import digest_of, open_file
 
 SCHEMA = "checkpoint_restore.kubernetes/incident"
 SCHEMA_VERSION = 1
@@ -159,7 +160,7 @@ class Incident:
         by = {"user": _user_name(), "host": socket.gethostname(), **({"sudo_user": user} if user else {})}
         self.manifest["runs"].append(
             {
-                "began": utc_text(now),
+                "began": utc(now, "microseconds"),
                 "ended": None,
                 "by": by,
                 **facts,
@@ -179,7 +180,7 @@ class Incident:
             path = _free(name, ".json", {kept["file"] for kept in self.manifest["pods"]})
             write_new(os.path.join(self.folder, path), _json(pod))
             entry = {"namespace": metadata["namespace"], "pod": metadata["name"], "pod_uid": metadata["uid"]}
-            self.manifest["pods"].append({**entry, "file": path, "recorded": utc_text(now)})
+            self.manifest["pods"].append({**entry, "file": path, "recorded": utc(now, "microseconds")})
         for name, node in nodes.items():
             info = node.get("status", {}).get("nodeInfo", {})
             self.manifest["nodes"][name] = {key: info.get(there) for key, there in _NODE_INFO.items()}
@@ -297,7 +298,7 @@ class Incident:
 
     def end_run(self, now: float) -> None:
         """Note that the run is over, and whether everything that was wanted is here and proven."""
-        self.run["ended"] = utc_text(now)
+        self.run["ended"] = utc(now, "microseconds")
         self.manifest["complete"] = bool(self.archives) and not self.run["failures"]
 
     def save(self) -> None:

@@ -472,37 +472,11 @@ message:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._archive.archive import open_archive
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._criu.checkpoint import Checkpoint
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics import export
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.search import Query, search
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.export import search_and_export
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.search import Query
 
 SETS = ["credentials", "urls", "ip_addresses", "private_keys", "cards"]
-
-
-def work(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
-    """Search, then export; what is wrong with the export is said before the search."""
-    wanted = params["export"]
-    names = ("literals", "hex", "regexes", "sets")
-    query = Query(
-        **{name: params[name] or () for name in names},
-        pids=params["pid"] or (),
-        ignore_case=params["ignore_case"],
-        limit=params["limit"],
-        context=params["context"],
-    )
-    with open_archive(params["path"]) as archive:
-        checkpoint = Checkpoint(archive)
-        found = export.part(checkpoint, wanted) if wanted else None
-        if wanted:
-            export.check_free(wanted["dest"])
-        result = search(checkpoint, query)
-        if found is not None:
-            result["exported"] = (
-                export.planned(found, wanted["dest"]) if check_mode else export.write(found, wanted["dest"])
-            )
-    return result
 
 
 def main() -> None:
@@ -538,8 +512,16 @@ def main() -> None:
         required_one_of=[("literals", "hex", "regexes", "sets", "export")],
         supports_check_mode=True,
     )
+    params = module.params
+    query = Query(
+        **{name: params[name] or () for name in ("literals", "hex", "regexes", "sets")},
+        pids=params["pid"] or (),
+        ignore_case=params["ignore_case"],
+        limit=params["limit"],
+        context=params["context"],
+    )
     try:
-        result = work(module.params, module.check_mode)
+        result = search_and_export(params["path"], query, params["export"], check=module.check_mode)
     except CheckpointError as error:
         module.fail_json(msg=str(error), **error.as_dict())
     for note in result["notes"]:

@@ -18,10 +18,11 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 
 
-def parse_duration(value: t.Any, option: str) -> float:
+def parse_duration(value: t.Any, option: str, *, zero: bool = False) -> float:
     """Seconds meant by ``value``, a number of seconds or a text such as ``1h30m`` (units d, h, m, s, ms).
 
-    Raises :class:`CheckpointError` ``invalid_option``, naming ``option``, for anything else, zero and less included.
+    Raises :class:`CheckpointError` ``invalid_option``, naming ``option``, for anything else; ``zero`` says whether
+    none at all is a duration.
     """
     text = str(value).strip().lower()
     if _WHOLE.fullmatch(text):
@@ -29,11 +30,11 @@ def parse_duration(value: t.Any, option: str) -> float:
     elif re.fullmatch(r"\d+(?:\.\d+)?", text):
         seconds = float(text)
     else:
-        seconds = 0.0
-    if seconds <= 0:
+        seconds = -1.0
+    if seconds < 0 or (seconds == 0 and not zero):
         raise CheckpointError(
             "invalid_option",
-            f"{option} is not a duration above zero: {value!r}",
+            f"{option} is not a duration{'' if zero else ' above zero'}: {value!r}",
             hint="Write a number of seconds, or for example 90s, 10m, 1h30m or 2d",
         )
     return seconds

@@ -123,15 +123,6 @@ class Checkpoint:
         """All processes by pid."""
         return [self.by_pid[pid] for pid in sorted(self.by_pid)]
 
-    @functools.cached_property
-    def holders(self) -> dict[tuple[str, int], list[tuple[int, int]]]:
-        """Who holds an open file: (type, file ID) to (pid, descriptor)."""
-        found: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        for process in self.processes:
-            for descriptor in process.descriptors:
-                found.setdefault((descriptor.type, descriptor.file_id), []).append((process.pid, descriptor.number))
-        return found
-
     def peer(self, descriptor: Descriptor) -> list[tuple[int, int]]:
         """Who holds the other end of a pipe or of a connected unix socket: (pid, descriptor)."""
         if descriptor.type == "unix_socket":

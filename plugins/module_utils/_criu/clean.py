@@ -29,23 +29,6 @@ def escape(text: str) -> tuple[str, bool]:
         return raw.decode("utf-8", "backslashreplace"), True
 
 
-def unescape(text: str) -> bytes:
-    """The bytes that escape() had: for whoever wants them back."""
-    out = bytearray()
-    position = 0
-    while position < len(text):
-        if text[position] == "\\" and text[position + 1 : position + 2] == "x":
-            out.append(int(text[position + 2 : position + 4], 16))
-            position += 4
-        elif text[position] == "\\":
-            out += b"\\"
-            position += 2
-        else:
-            out += text[position].encode("utf-8")
-            position += 1
-    return bytes(out)
-
-
 def clean(value: t.Any, path: str = "", escaped: t.Optional[list[str]] = None) -> t.Any:
     """The value with all texts made valid; the places of escaped ones are added to ``escaped``."""
     if isinstance(value, str):

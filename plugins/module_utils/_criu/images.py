@@ -233,9 +233,6 @@ class Images:
                 text = f"Field {number} of {message} is not known here, perhaps of a newer CRIU"
                 self.notes.add("unknown_field", text)
 
-    def all(self, prefix: str, identifier: t.Union[str, int] = "", *, expected: bool = False) -> list[Entry]:
-        return list(self.each(prefix, identifier, expected=expected))
-
     def one(self, prefix: str, identifier: t.Union[str, int] = "", *, expected: bool = False) -> Fields:
         """The fields of the first entry, empty where there is none."""
         for entry in self.each(prefix, identifier, expected=expected):

@@ -16,14 +16,11 @@ import typing as t
 
 from .images import Images
 from .names import AREA_STATUS, MADVISE, MAP_FLAGS, bit_numbers, bits
-from .pages import MAX_BLOCK, Pages, Piece
+from .pages import Pages, Piece
 from .wire import Fields, number
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 MAP_SHARED = 1
-
-ST_SHARED = 1 << 8 | 1 << 10 | 1 << 14
-"""Areas whose bytes lie in a pagemap-shmem image: anonymous shared memory, System V segments, memfds."""
 
 ST_FILE = 1 << 6 | 1 << 7
 
@@ -199,12 +196,12 @@ class AddressSpace:
         """The bytes of an area that are in the archive, ascending, by their address in the process."""
         return self._dumped(found, found.start, found.end)
 
-    def _dumped(self, found: Area, start: int, end: int, chunk: int = MAX_BLOCK) -> t.Iterator[Piece]:
+    def _dumped(self, found: Area, start: int, end: int) -> t.Iterator[Piece]:
         if not found.in_shared_pages:
-            yield from self.pages.read(start, end, chunk)
+            yield from self.pages.read(start, end)
             return
         move = found.start - found.offset
-        for piece in self._shared.get(found.object_id).read(start - move, end - move, chunk):
+        for piece in self._shared.get(found.object_id).read(start - move, end - move):
             yield Piece(piece.address + move, piece.size, piece.data, piece.why)
 
     def pieces(self, start: int, end: int) -> t.Iterator[Piece]:
@@ -238,16 +235,6 @@ class AddressSpace:
             if piece.data is not None:
                 out[piece.address - start : piece.address - start + piece.size] = piece.data
         return bytes(out)
-
-    def raw(self, start: int, end: int) -> t.Iterator[t.Union[bytes, memoryview]]:
-        """A range as it would be read from the process, with zeros for every gap, in pieces of at most 4 MiB: for
-        writing it to a file. Ranges without any area are for the caller to leave out."""
-        for piece in self.pieces(start, end):
-            if piece.data is not None:
-                yield piece.data
-                continue
-            for position in range(0, piece.size, MAX_BLOCK):
-                yield bytes(min(MAX_BLOCK, piece.size - position))
 
     def known(self, start: int, size: int) -> bool:
         """Whether every byte of a range is in the archive or zero for certain."""

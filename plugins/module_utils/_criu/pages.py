@@ -113,11 +113,11 @@ class PageMap:
     """The runs of one pagemap image, ascending, and the pages image that belongs to it. ``old_counts``: pages are
     counted as CRIU up to 4.1.1 did; ``compressed``: some are compressed."""
 
-    def __init__(self, images: Images, prefix: str, identifier: t.Union[str, int], page_size: int = 0) -> None:
+    def __init__(self, images: Images, prefix: str, identifier: t.Union[str, int]) -> None:
         self.name = f"{prefix}-{identifier}.img"
         self.runs: list[Run] = []
         self.pages: t.Optional[Member] = None
-        self.page_size = page_size
+        self.page_size = 0
         self.compressed = False
         self.old_counts = False
         self.pages_id: t.Optional[int] = None
@@ -163,8 +163,6 @@ class PageMap:
     def _size_of_pages(self, images: Images, present: int) -> None:
         """The page size stands nowhere; without compression it is the size of the pages image over their number. Where
         that fits no size (an image that is cut short) it is that of another memory of the same dump."""
-        if self.page_size:
-            return
         if self.pages is not None and present and not self.compressed and self.pages.size % present == 0:
             found = self.pages.size // present
             if found in PAGE_SIZES:
@@ -220,21 +218,14 @@ class PageMap:
             if run.end > start:
                 yield run
 
-    def count(self, start: int, end: int, kind: str = "present") -> int:
-        """Pages of a kind within a range."""
-        total = sum(
-            min(run.end, end) - max(run.start, start) for run in self.overlapping(start, end) if run.kind == kind
-        )
-        return total // self.page_size
-
-    def pieces(self, run: Run, start: int, end: int, chunk: int) -> t.Iterator[Piece]:
-        """The bytes of a present run within a range, in pieces of at most ``chunk`` bytes."""
+    def pieces(self, run: Run, start: int, end: int) -> t.Iterator[Piece]:
+        """The bytes of a present run within a range, in pieces of at most MAX_BLOCK bytes."""
         start, end = max(start, run.start), min(end, run.end)
         if run.blocks is not None:
             yield from self._unpacked(run, run.blocks, start, end)
             return
         while start < end:
-            size = min(chunk, end - start)
+            size = min(MAX_BLOCK, end - start)
             offset = run.offset + start - run.start
             data: t.Optional[t.Union[bytes, memoryview]] = None
             if self.pages is not None:
@@ -287,13 +278,13 @@ class PageMap:
 class Pages:
     """The pages of one memory, with those of earlier dumps behind it where pages are left to a parent."""
 
-    def __init__(self, images: Images, prefix: str, identifier: t.Union[str, int], page_size: int = 0) -> None:
+    def __init__(self, images: Images, prefix: str, identifier: t.Union[str, int]) -> None:
         self.layers: list[PageMap] = []
         layer: t.Optional[Images] = images
         while layer is not None and len(self.layers) < MAX_PARENTS:
             if layer.member(prefix, identifier) is None:
                 break
-            self.layers.append(PageMap(layer, prefix, identifier, page_size))
+            self.layers.append(PageMap(layer, prefix, identifier))
             layer = layer.parent
 
     @property
@@ -313,7 +304,7 @@ class Pages:
                     low, high = max(start, run.start), min(end, run.end)
                     yield layer.pages, run.offset + low - run.start, high - low
 
-    def read(self, start: int, end: int, chunk: int = MAX_BLOCK, depth: int = 0) -> t.Iterator[Piece]:
+    def read(self, start: int, end: int, depth: int = 0) -> t.Iterator[Piece]:
         """The bytes of a range that were dumped, ascending; what was not dumped at all is not among them."""
         if depth >= len(self.layers):
             return
@@ -321,14 +312,14 @@ class Pages:
         for run in layer.overlapping(start, end):
             low, high = max(start, run.start), min(end, run.end)
             if run.kind == "present":
-                yield from layer.pieces(run, low, high, chunk)
+                yield from layer.pieces(run, low, high)
             elif run.kind == "parent" and depth + 1 < len(self.layers):
-                yield from self._from_parent(low, high, chunk, depth + 1)
+                yield from self._from_parent(low, high, depth + 1)
             elif run.kind != "absent":
                 yield Piece(low, high - low, None, run.kind)
 
-    def _from_parent(self, start: int, end: int, chunk: int, depth: int) -> t.Iterator[Piece]:
-        for piece in self.read(start, end, chunk, depth):
+    def _from_parent(self, start: int, end: int, depth: int) -> t.Iterator[Piece]:
+        for piece in self.read(start, end, depth):
             if piece.address > start:
                 yield Piece(start, piece.address - start, None, "parent")
             yield piece

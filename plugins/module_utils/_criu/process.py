@@ -267,11 +267,6 @@ class Process:
         found = self._task.get("loginuid")
         return found if isinstance(found, int) and found != 0xFFFFFFFF else None
 
-    @property
-    def cgroup_set(self) -> t.Optional[int]:
-        found = self.core.get("thread_core", {}).get("cg_set", self._task.get("cg_set"))
-        return found if isinstance(found, int) else None
-
     def as_dict(self) -> dict[str, t.Any]:
         """Everything about the process but memory, environment and descriptors."""
         return {

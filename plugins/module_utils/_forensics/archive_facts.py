@@ -8,19 +8,10 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from .._archive.archive import Archive
-
-
-def instant(seconds: float) -> str:
-    """A time of the file system as RFC 3339 in UTC, whole seconds."""
-    try:
-        moment = datetime.datetime.fromtimestamp(int(seconds), datetime.timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        moment = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
-    return moment.isoformat().replace("+00:00", "Z")
+from .._common.moments import utc
 
 
 def described(archive: Archive) -> dict[str, t.Any]:
@@ -30,5 +21,5 @@ def described(archive: Archive) -> dict[str, t.Any]:
         "format": archive.form,
         "compression": archive.compression,
         "size": archive.size,
-        "modified": instant(archive.mtime) if archive.form != "registry" else None,
+        "modified": utc(archive.mtime) if archive.form != "registry" else None,
     }

@@ -59,13 +59,11 @@ def diff(before: Checkpoint, after: Checkpoint) -> dict[str, t.Any]:
     return {"summary": told, **cleaned, "notes": notes, "escaped": escaped}
 
 
-def _changes(
-    before: dict[str, dict[str, t.Any]], after: dict[str, dict[str, t.Any]], ignored: t.Collection[str] = ()
-) -> dict[str, t.Any]:
+def _changes(before: dict[str, dict[str, t.Any]], after: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
     """Added, removed and changed entries of two tables by name."""
     changed = []
     for name in sorted(before.keys() & after.keys()):
-        found = [change for change in differences(before[name], after[name]) if change["name"] not in ignored]
+        found = differences(before[name], after[name])
         if found:
             changed.append({"name": name, "changes": found})
     return {

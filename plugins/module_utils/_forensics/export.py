@@ -8,18 +8,19 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
-import secrets
 import typing as t
 
+from .._archive.archive import open_archive
 from .._common.errors import CheckpointError
+from .._common.files import written
 from .._criu.checkpoint import Checkpoint
 from .._criu.memory import Area
 from .._criu.process import Process
-from .._transfer.files import blaming, move_to_free_name, sync_directory
+from .._transfer.files import blaming, move_to_free_name
+from .search import Query, search
 from .search_contents import Blocks, contents
 
 MAX_EXPORT = 256 << 30
@@ -37,6 +38,24 @@ class Part:
     blocks: t.Callable[[], Blocks]
     gaps: t.Callable[[], list[dict[str, t.Any]]]
     described: dict[str, t.Any]
+
+
+def search_and_export(
+    path: str, query: Query, wanted: t.Optional[t.Mapping[str, t.Any]], *, check: bool
+) -> dict[str, t.Any]:
+    """What search() gives, and ``exported`` where a part is wanted, as write() gives it or, with ``check``, planned().
+
+    ``wanted`` as for part(), with ``dest``. What is wrong with it is said before the search. Raises CheckpointError as
+    search(), part() and write() do.
+    """
+    with open_archive(path) as archive:
+        checkpoint = Checkpoint(archive)
+        if wanted is None:
+            return search(checkpoint, query)
+        found = part(checkpoint, wanted)
+        check_free(wanted["dest"])
+        result = search(checkpoint, query)
+        return {**result, "exported": planned(found, wanted["dest"]) if check else write(found, wanted["dest"])}
 
 
 def part(checkpoint: Checkpoint, wanted: t.Mapping[str, t.Any]) -> Part:
@@ -181,28 +200,17 @@ def write(found: Part, path: str) -> dict[str, t.Any]:
     destination_unsafe, destination_refused.
     """
     check_free(path)
-    temporary = f"{path}.{secrets.token_hex(8)}"
     digest = hashlib.sha256()
     position = 0
-    with blaming(path):
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for offset, data in found.blocks():
-                    _hash_zeros(digest, offset - position)
-                    file.seek(offset)
-                    file.write(data)
-                    digest.update(data)
-                    position = offset + len(data)
-                _hash_zeros(digest, found.size - position)
-                file.truncate(found.size)
-                file.flush()
-                os.fsync(descriptor)
-            move_to_free_name(temporary, path)
-            sync_directory(os.path.dirname(path) or ".")
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    with blaming(path), written(path, move=move_to_free_name) as file:
+        for offset, data in found.blocks():
+            _hash_zeros(digest, offset - position)
+            file.seek(offset)
+            file.write(data)
+            digest.update(data)
+            position = offset + len(data)
+        _hash_zeros(digest, found.size - position)
+        file.truncate(found.size)
     return {**planned(found, path), "sha256": digest.hexdigest()}
 
 

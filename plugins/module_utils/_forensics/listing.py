@@ -18,8 +18,9 @@ import typing as t
 from .._archive.archive import Archive, open_archive
 from .._archive.identity import Identity
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 from .._criu.clean import clean
-from .archive_facts import described, instant
+from .archive_facts import described
 
 KUBELET_FOLDER = "/var/lib/kubelet/checkpoints"
 """Where the kubelet has engines write, unless its root directory is another (kubernetes
@@ -100,7 +101,7 @@ def _entry(path: str) -> Data:
         "format": None,
         "compression": None,
         "size": info.st_size if info is not None else None,
-        "modified": instant(info.st_mtime) if info is not None else None,
+        "modified": utc(info.st_mtime) if info is not None else None,
         "identity": Identity().as_dict(),
         "notes": [],
     }

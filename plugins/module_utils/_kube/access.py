@@ -12,14 +12,12 @@ import re
 import time
 import typing as t
 
-from .._common.durations import parse_duration
-from .._common.errors import CheckpointError
 from . import access_kubelet_client, access_token, auth
 from .access_objects import Account, kubelet_client_objects, objects, path
 from .access_steps import Step, in_namespaces, others_in, steps_away, steps_to, wait_until_gone
 from .access_token import KubeconfigFile, Token
 from .api import ApiSession, Thing
-from .failures import KubeError, failure
+from .failures import KubeError, duration, failure
 
 Options = t.Mapping[str, t.Any]
 
@@ -59,8 +57,8 @@ class _Access:
         self._warnings: list[str] = []
 
     def present(self, check_mode: bool) -> dict[str, t.Any]:
-        expiration = _seconds(self._options, "token_expiration")
-        rest = _seconds(self._options, "token_renew_before")
+        expiration = duration(self._options, "token_expiration")
+        rest = duration(self._options, "token_renew_before")
         steps = self._account_steps()
         client = None
         if self._options["kubelet_client"]:
@@ -252,10 +250,3 @@ def _accounts(options: Options) -> list[Account]:
 
 def _change(action: str, what: str, place: str | None = None) -> dict[str, t.Any]:
     return {"component": "rbac", "path": place, "action": action, "what": what}
-
-
-def _seconds(options: Options, option: str) -> float:
-    try:
-        return parse_duration(options[option], option)
-    except CheckpointError as error:
-        raise failure("invalid_option", reason=error.reason, hint=error.hint) from error

@@ -19,6 +19,7 @@ import stat
 import time
 import typing as t
 
+from .._common.moments import utc
 from .._transfer.files import replace
 from .access_objects import Account, path
 from .api import ApiSession, Thing
@@ -40,7 +41,7 @@ class Token:
     @property
     def until(self) -> str:
         """The end as RFC 3339 text in UTC."""
-        return dt.datetime.fromtimestamp(self.expires, dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return utc(self.expires)
 
 
 def request(session: ApiSession, account: Account, seconds: float) -> Token:

@@ -48,9 +48,12 @@ class ApiSession:
         """The object at ``path``, or ``None`` when there is none."""
         return self._ask(path, {}, missing_ok=True)
 
-    def create(self, path: str, thing: Thing) -> Thing:
-        """Make an object in the collection at ``path``, for example ``/api/v1/namespaces/shop/pods``."""
-        made = self._ask(path, {}, missing_ok=False, method="POST", body=thing)
+    def create(self, path: str, thing: Thing, **query: str) -> Thing:
+        """Make an object in the collection at ``path``, for example ``/api/v1/namespaces/shop/pods``.
+
+        ``query``: for example ``dryRun="All"``, which only tries whether it could be made.
+        """
+        made = self._ask(path, query, missing_ok=False, method="POST", body=thing)
         return made or {}
 
     def replace(self, path: str, thing: Thing) -> Thing:

@@ -18,12 +18,11 @@ import traceback
 import typing as t
 
 from .._common.deadline import Deadline
-from .._common.durations import parse_duration
-from .._common.errors import CheckpointError
+from .._common.moments import utc
 from .._common.pool import run_bounded
 from . import auth
 from .api import ApiSession
-from .failures import KubeError, failure
+from .failures import KubeError, duration, failure
 from .http import Server
 from .kubelet import KUBELET_FLOOR, KubeletClient
 from .ledger import Entry, Ledger, default_directory
@@ -137,21 +136,16 @@ class _Plan:
 
     @classmethod
     def of(cls, params: t.Mapping[str, t.Any]) -> _Plan:
-        def duration(option: str) -> float | None:
-            if not params.get(option):
-                return None
-            try:
-                return parse_duration(params[option], option)
-            except CheckpointError as error:
-                raise failure("invalid_option", reason=error.reason, hint=error.hint) from error
+        def given(option: str) -> float | None:
+            return duration(params, option) if params.get(option) else None
 
         for option in ("max_concurrent", "max_concurrent_per_node"):
             if params[option] < 1:
                 raise failure("invalid_option", reason=f"{option} has to be 1 or more")
         return cls(
-            timeout=duration("timeout") or KUBELET_FLOOR,
-            deadline=Deadline(duration("deadline")),
-            not_older_than=duration("not_older_than"),
+            timeout=given("timeout") or KUBELET_FLOOR,
+            deadline=Deadline(given("deadline")),
+            not_older_than=given("not_older_than"),
             limit=params["max_concurrent"],
             limit_per_node=params["max_concurrent_per_node"],
         )
@@ -181,7 +175,7 @@ class _Outcome:
         return {
             **self.target.identity(),
             "path": self.path,
-            "started": None if self.at is None else _utc(self.at),
+            "started": None if self.at is None else utc(self.at, "milliseconds"),
             "duration": self.duration,
             "attempts": self.attempts,
             "reused": self.reused,
@@ -340,8 +334,3 @@ def _shortened(message: str) -> str:
     """The beginning and the end of a long message; the cause tends to stand at the end."""
     half = LONGEST_MESSAGE // 2
     return message if len(message) <= LONGEST_MESSAGE else f"{message[:half]} … {message[-half:]}"
-
-
-def _utc(at: float) -> str:
-    """UTC in ISO 8601 with milliseconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}Z"

@@ -15,6 +15,7 @@ import dataclasses
 import re
 import typing as t
 
+from .._common.durations import parse_duration
 from .._common.errors import CheckpointError
 
 KUBELET_SERVER = "kubernetes 1.36.2, pkg/kubelet/server/server.go"
@@ -23,8 +24,10 @@ CRIO_CHECKPOINT = "CRI-O 1.36.3, internal/lib/checkpoint.go"
 CRIO_OCI = "CRI-O 1.36.3, internal/oci/runtime_oci.go"
 CONTAINERD_CHECKPOINT = "containerd 2.1.9, internal/cri/server/container_checkpoint_linux.go"
 CONTAINERD_NEWER = "containerd 2.2.7 and 2.3.4, internal/cri/server/container_checkpoint_linux.go"
-OWN = "decided by this collection"
 CONNECTION = "the state of the connection"
+
+PERHAPS_FROZEN = "; the container may have been left frozen"
+"""The end of a reason that says so without having looked."""
 
 Party = t.Literal["kubelet", "apiserver", "proxy"]
 
@@ -177,7 +180,7 @@ CODES: tuple[Code, ...] = (
     Code(
         "deadline_exceeded",
         "checkpoint",
-        "The checkpoint took longer than the kubelet allows; the container may have been left frozen",
+        f"The checkpoint took longer than the kubelet allows{PERHAPS_FROZEN}",
         "Run checkpoint_guard with thaw: true on the node, which lets it run again; then give a larger timeout",
         signs=(
             Sign(
@@ -190,7 +193,7 @@ CODES: tuple[Code, ...] = (
                 "kubelet",
                 CONNECTION,
                 transport="silent",
-                reason="No answer came within the time that the kubelet has; the container may have been left frozen",
+                reason=f"No answer came within the time that the kubelet has{PERHAPS_FROZEN}",
             ),
         ),
     ),
@@ -337,7 +340,7 @@ CODES: tuple[Code, ...] = (
                 "lab, containerd 2.1.9 restarted during a checkpoint",
                 status=500,
                 pattern=r"code = Unavailable desc = error reading from server",
-                reason="The container runtime went away during the checkpoint; the container may have been left frozen",
+                reason=f"The container runtime went away during the checkpoint{PERHAPS_FROZEN}",
                 hint="Look at the container's state and its restarts before trying again",
             ),
             Sign("kubelet", "gRPC, no connection", status=500, pattern=r"code = Unavailable|dial unix"),
@@ -511,6 +514,14 @@ def failure(
     )
     made.repeat = repeat
     return made
+
+
+def duration(options: t.Mapping[str, t.Any], option: str) -> float:
+    """The seconds that an option means, see parse_duration(). Raises ``invalid_option`` of the table."""
+    try:
+        return parse_duration(options[option], option)
+    except CheckpointError as error:
+        raise failure("invalid_option", reason=error.reason, hint=error.hint) from error
 
 
 def recognise(asked: Party, *, status: int | None = None, text: str = "", transport: str = "") -> KubeError:

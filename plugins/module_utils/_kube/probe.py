@@ -15,11 +15,10 @@ import typing as t
 import urllib.parse
 
 from .._common.deadline import Deadline
-from .._common.durations import parse_duration
-from .._common.errors import CheckpointError
 from . import auth, nodes
+from .access_objects import MANAGER, MANAGER_LABEL
 from .api import ApiSession, Thing
-from .failures import KubeError, failure
+from .failures import KubeError, duration, failure
 from .kubelet import KubeletClient
 
 INTERVAL = 0.5
@@ -67,7 +66,7 @@ class _Probe:
         self._node_name = str(options["node"])
         self._namespace = str(options["namespace"])
         self._image = str(options["image"])
-        self._wait = _seconds(options, "wait")
+        self._wait = duration(options, "wait")
         self._stop = stop
         api = functools.lru_cache(maxsize=None)(lambda: auth.api_server(options))
         self._api = ApiSession(api())
@@ -76,7 +75,7 @@ class _Probe:
             api() if through_api else auth.kubelet_server(options, api),
             through_api=through_api,
             port=options.get("kubelet_port"),
-            timeout=_seconds(options, "timeout"),
+            timeout=duration(options, "timeout"),
         )
 
     def result(self, *, checkpoint: bool) -> dict[str, t.Any]:
@@ -183,7 +182,7 @@ def pod(node: str, image: str) -> Thing:
         "kind": "Pod",
         "metadata": {
             "generateName": "checkpoint-probe-",
-            "labels": {"app.kubernetes.io/managed-by": "checkpoint_restore.kubernetes"},
+            "labels": {MANAGER_LABEL: MANAGER},
         },
         "spec": {
             "nodeName": node,
@@ -207,10 +206,3 @@ def pod(node: str, image: str) -> Thing:
 def _why_not_ready(node: Thing) -> str:
     conditions = node.get("status", {}).get("conditions") or []
     return "; ".join(str(entry.get("message") or "") for entry in conditions if entry.get("type") == "Ready")
-
-
-def _seconds(options: Options, option: str) -> float:
-    try:
-        return parse_duration(options[option], option)
-    except CheckpointError as error:
-        raise failure("invalid_option", reason=error.reason, hint=error.hint) from error

@@ -20,7 +20,7 @@ import os
 import typing as t
 
 from . import processes
-from .processes import Process
+from .processes import Process, option
 
 CONTAINERD_BUNDLES = (
     "/run/containerd/io.containerd.runtime.v2.task/k8s.io",
@@ -45,25 +45,20 @@ class Container:
     ``engine``: "containerd" or "cri-o". ``kind``: "container" or "sandbox". ``pid``: its process 1 as the node counts,
     None if it does not run. ``bundle``: the folder with its config.json. ``work``: the folder in which the engine keeps
     and, during a checkpoint, makes files for it; it may not exist. ``runtime``: "runc", "crun" or None for another one.
-    ``runtime_path``: the program, ``runtime_root``: its ``--root``. ``address``: of containerd's socket.
+    ``address``: of containerd's socket.
     """
 
     engine: str
     kind: str
     id: str
-    sandbox_id: str
     namespace: str
     pod: str
     pod_uid: str
     name: str
-    image: str
     bundle: str
     work: str
     pid: t.Optional[int] = None
     runtime: t.Optional[str] = None
-    runtime_path: t.Optional[str] = None
-    runtime_root: t.Optional[str] = None
-    log: t.Optional[str] = None
     address: t.Optional[str] = None
 
     def identity(self) -> Json:
@@ -87,26 +82,25 @@ class Selection(t.NamedTuple):
     namespaces: t.Sequence[str] = ()
     pods: t.Sequence[str] = ()
     containers: t.Sequence[str] = ()
-    ids: t.Sequence[str] = ()
 
     @property
     def everything(self) -> bool:
         return not any(self)
 
     def match(self, container: Container) -> bool:
-        return self.match_names(container.namespace, container.pod, container.name, container.id)
+        return self.match_names(container.namespace, container.pod, container.name)
 
     def match_names(self, *names: t.Optional[str]) -> bool:
-        """Whether namespace, pod, container and ID fit, in that order."""
+        """Whether namespace, pod and container fit, in that order."""
         return all(
             not patterns or any(fnmatch.fnmatchcase(name or "", pattern) for pattern in patterns)
             for patterns, name in zip(self, names)
         )
 
 
-def containers(table: t.Optional[t.Sequence[Process]] = None) -> list[Container]:
+def containers() -> list[Container]:
     """All containers of pods, sandboxes too, by namespace, pod and name."""
-    known = processes.processes() if table is None else table
+    known = processes.processes()
     found = {container.id: container for container in (*_of_containerd(known), *_of_crio(known))}
     return sorted(found.values(), key=lambda one: (one.namespace, one.pod, one.kind, one.name, one.id))
 
@@ -126,17 +120,17 @@ def _annotations(bundle: str) -> dict[str, str]:
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _state(roots: t.Iterable[str], identifier: str) -> tuple[t.Optional[str], t.Optional[str], t.Any, t.Any]:
-    """(runtime, root, process 1, when that began in ticks) out of the OCI runtime's own record; all None without."""
+def _state(roots: t.Iterable[str], identifier: str) -> tuple[t.Optional[str], t.Any, t.Any]:
+    """(runtime, process 1, when that began in ticks) out of the OCI runtime's own record; all None without."""
     for root in roots:
         folder = os.path.join(root, identifier)
         state = _json(os.path.join(folder, "state.json"))
         if state:
-            return "runc", root, state.get("init_process_pid"), state.get("init_process_start")
+            return "runc", state.get("init_process_pid"), state.get("init_process_start")
         status = _json(os.path.join(folder, "status"))
         if status:
-            return "crun", root, status.get("pid"), status.get("process-start-time")
-    return None, None, None, None
+            return "crun", status.get("pid"), status.get("process-start-time")
+    return None, None, None
 
 
 def _running(identifier: str, pid: t.Any, started: t.Any) -> t.Optional[int]:
@@ -146,7 +140,7 @@ def _running(identifier: str, pid: t.Any, started: t.Any) -> t.Optional[int]:
         return None
     if started is not None:
         return process.pid if process.started == started else None
-    return process.pid if identifier in processes.read(f"{processes.PROC}/{process.pid}/cgroup") else None
+    return process.pid if identifier in processes.read(os.path.join(process.folder, "cgroup")) else None
 
 
 def _number(path: str) -> t.Optional[int]:
@@ -154,51 +148,31 @@ def _number(path: str) -> t.Optional[int]:
     return int(text) if text.isdigit() else None
 
 
-def _argument(command: t.Sequence[str], *names: str) -> t.Optional[str]:
-    """The value that follows an option."""
-    for name, value in zip(command, command[1:]):
-        if name in names:
-            return value
-    return None
-
-
-def _newest(pattern: str) -> t.Optional[str]:
-    """The file changed last of those that a pattern finds, without a rotated log's ending."""
-    found = [path for path in glob.glob(pattern) if os.path.isfile(path)]
-    return max(found, key=os.path.getmtime) if found else None
-
-
 def _of_containerd(table: t.Sequence[Process]) -> t.Iterator[Container]:
     folders = dict.fromkeys(CONTAINERD_BUNDLES, CONTAINERD_SOCKET)
     folders[CONTAINERD_BUNDLES[1]] = "/run/k3s/containerd/containerd.sock"
     for process in table:
-        if process.program.startswith("containerd-shim") and _argument(process.command, "-namespace") == "k8s.io":
+        if process.program.startswith("containerd-shim") and option(process.command, "-namespace") == "k8s.io":
             try:
-                folder = os.path.dirname(os.readlink(f"{processes.PROC}/{process.pid}/cwd"))
+                folder = os.path.dirname(os.readlink(os.path.join(process.folder, "cwd")))
             except OSError:
                 continue
-            folders[folder] = _argument(process.command, "-address") or CONTAINERD_SOCKET
+            folders[folder] = option(process.command, "-address") or CONTAINERD_SOCKET
     for folder, address in folders.items():
-        bundles = {bundle: _annotations(bundle) for bundle in glob.glob(os.path.join(glob.escape(folder), "*"))}
-        logs = {
-            found.get("io.kubernetes.cri.sandbox-id"): found.get("io.kubernetes.cri.sandbox-log-directory")
-            for found in bundles.values()
-        }
-        for bundle, found in bundles.items():
-            if found.get("io.kubernetes.cri.container-type") not in ("container", "sandbox"):
-                continue
-            yield _containerd_container(bundle, found, address, logs.get(found.get("io.kubernetes.cri.sandbox-id")))
+        for bundle in glob.glob(os.path.join(glob.escape(folder), "*")):
+            found = _annotations(bundle)
+            if found.get("io.kubernetes.cri.container-type") in ("container", "sandbox"):
+                yield _containerd_container(bundle, found, address)
 
 
-def _containerd_container(bundle: str, found: dict[str, str], address: str, logs: t.Optional[str]) -> Container:
+def _containerd_container(bundle: str, found: dict[str, str], address: str) -> Container:
     identifier = os.path.basename(bundle)
     options = _json(os.path.join(bundle, "options.json"))
     # The shim adds the namespace to whichever root it was given.
     root = os.path.join(str(options.get("root") or CONTAINERD_RUNTIME_ROOT), "k8s.io")
-    runtime, where, pid, started = _state([root], identifier)
+    runtime, pid, started = _state([root], identifier)
     if runtime is None:
         pid = _number(os.path.join(bundle, "init.pid"))
-    name = found.get("io.kubernetes.cri.container-name", "")
     # BUNDLE/work leads to ROOT/io.containerd.runtime.v2.task/k8s.io/ID, and the CRI plugin keeps its own below ROOT.
     state = os.path.realpath(os.path.join(bundle, "work"))
     storage = os.path.dirname(os.path.dirname(os.path.dirname(state)))
@@ -206,26 +180,21 @@ def _containerd_container(bundle: str, found: dict[str, str], address: str, logs
         engine="containerd",
         kind=found["io.kubernetes.cri.container-type"],
         id=identifier,
-        sandbox_id=found.get("io.kubernetes.cri.sandbox-id", ""),
         namespace=found.get("io.kubernetes.cri.sandbox-namespace", ""),
         pod=found.get("io.kubernetes.cri.sandbox-name", ""),
         pod_uid=found.get("io.kubernetes.cri.sandbox-uid", ""),
-        name=name,
-        image=found.get("io.kubernetes.cri.image-name", ""),
+        name=found.get("io.kubernetes.cri.container-name", ""),
         bundle=bundle,
         work=os.path.join(storage, "io.containerd.grpc.v1.cri", "containers", identifier),
         pid=_running(identifier, pid, started),
         runtime=runtime,
-        runtime_path=str(options.get("binary_name") or runtime or "") or None,
-        runtime_root=where,
-        log=_newest(os.path.join(glob.escape(os.path.join(logs, name)), "*.log")) if logs and name else None,
         address=address,
     )
 
 
 def _of_crio(table: t.Sequence[Process]) -> t.Iterator[Container]:
-    monitors = {_argument(process.command, "-c"): process.command for process in table if process.program == "conmon"}
-    bundles = {_argument(command, "-b") for command in monitors.values()}
+    monitors = {option(process.command, "-c"): process.command for process in table if process.program == "conmon"}
+    bundles = {option(command, "-b") for command in monitors.values()}
     for bundle in {*glob.glob(CRIO_USERDATA), *(found for found in bundles if found)}:
         found = _annotations(bundle)
         if found.get("io.kubernetes.cri-o.ContainerType") not in ("container", "sandbox"):
@@ -233,7 +202,7 @@ def _of_crio(table: t.Sequence[Process]) -> t.Iterator[Container]:
         identifier = os.path.basename(os.path.dirname(bundle))
         monitor = monitors.get(identifier, ())
         roots = [argument[len("--root=") :] for argument in monitor if argument.startswith("--root=")]
-        runtime, root, pid, started = _state([*roots, *RUNTIME_ROOTS], identifier)
+        runtime, pid, started = _state([*roots, *RUNTIME_ROOTS], identifier)
         if runtime is None:
             pid = _number(os.path.join(bundle, "pidfile"))
         # STORAGE/overlay-containers/ID/userdata: the same names below the run root and below the graph root.
@@ -243,17 +212,12 @@ def _of_crio(table: t.Sequence[Process]) -> t.Iterator[Container]:
             engine="cri-o",
             kind=kind,
             id=identifier,
-            sandbox_id=found.get("io.kubernetes.cri-o.SandboxID", ""),
             namespace=found.get("io.kubernetes.pod.namespace", ""),
             pod=found.get("io.kubernetes.pod.name", ""),
             pod_uid=found.get("io.kubernetes.pod.uid", ""),
             name=found.get("io.kubernetes.container.name", "") if kind == "container" else "",
-            image=found.get("io.kubernetes.cri-o.ImageName", ""),
             bundle=bundle,
-            work=_argument(monitor, "--persist-dir") or os.path.join(CRIO_STORAGE, *tail),
+            work=option(monitor, "--persist-dir") or os.path.join(CRIO_STORAGE, *tail),
             pid=_running(identifier, pid, started),
             runtime=runtime,
-            runtime_path=_argument(monitor, "-r", "--runtime") or runtime,
-            runtime_root=root,
-            log=found.get("io.kubernetes.cri-o.LogPath"),
         )

@@ -35,7 +35,7 @@ def criu_facts(path: t.Optional[str] = None, root: str = "/", runner: Run = run)
         "features": {"mem_dirty_track": None},
         "plugin_directories": directories,
         "plugins": plugins,
-        "configuration": [name for name in CONFIGURATION if os.path.exists(under(name, root))],
+        "configuration": [name for name in CONFIGURATION if os.path.exists(under(root, name))],
     }
     if program is None:
         return facts

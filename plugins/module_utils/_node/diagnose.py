@@ -11,7 +11,6 @@ Private to this collection: no promise of compatibility to anybody else. Standar
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import re
@@ -19,6 +18,7 @@ import time
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 from .._kube.failures import recognise
 from . import containers, criu_log, processes
 from .containers import Container, Selection
@@ -151,7 +151,7 @@ def _entry(
         "reason": cause.reason,
         "hint": cause.hint,
         "log": path,
-        "written": _utc(os.stat(path).st_mtime) if path else None,
+        "written": utc(os.stat(path).st_mtime) if path else None,
         "criu_version": cause.version,
         "errors": cause.errors,
         "runtime_log": [line[:LONGEST_LINE] for line in own[-MOST_LINES:]],
@@ -164,7 +164,3 @@ def _by_the_runtime(line: str, operation: str) -> Finding:
     if known is None or known.code == "checkpoint_failed":
         return Finding("runtime_failed", NOT_GIVEN, "Read the quoted lines of the runtime", [], None)
     return Finding(known.code, known.reason, known.hint, [], None)
-
-
-def _utc(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(int(seconds), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

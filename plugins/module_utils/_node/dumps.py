@@ -69,10 +69,6 @@ class Watch:
     writing: bool = False
     since: t.Optional[float] = None
 
-    @property
-    def quiet(self) -> bool:
-        return not self.workers and not self.pending
-
 
 def folder_of(container: Container) -> str:
     """Where the engine puts together a checkpoint of the container."""

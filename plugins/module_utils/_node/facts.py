@@ -17,7 +17,7 @@ from .criu import criu_facts
 from .files import read_text
 from .kubelet import kubelet_facts
 from .machine import machine_facts
-from .runtime import Daemon, runtime_facts
+from .runtime import Daemon, runtime_facts, temporary_folder
 
 IN_MEMORY = ("tmpfs", "ramfs")
 
@@ -46,14 +46,11 @@ def node_facts() -> dict[str, t.Any]:
 def temporary_directory(daemon: t.Optional[Daemon]) -> tuple[t.Optional[str], str]:
     """Where the runtime has CRIU write first, as the runtime names it, and its process in /proc (else "self").
 
-    containerd takes XDG_RUNTIME_DIR, else Go's os.TempDir (plugins/services/tasks/local.go, v2.1.9).
-    CRI-O has CRIU write into its storage; None.
+    None for CRI-O, which has CRIU write into its storage.
     """
     if daemon is None or daemon.name != "containerd":
         return None, "self"
-    names = ("XDG_RUNTIME_DIR", "TMPDIR")
-    chosen = next((daemon.environment[name] for name in names if daemon.environment.get(name)), "/tmp")
-    return chosen, str(daemon.pid) if daemon.pid is not None else "self"
+    return temporary_folder(daemon.environment), str(daemon.pid) if daemon.pid is not None else "self"
 
 
 def disk(path: t.Optional[str], pid: str = "self") -> t.Optional[dict[str, t.Any]]:

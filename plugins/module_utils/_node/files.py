@@ -17,64 +17,38 @@ import typing as t
 LIMIT = 1024 * 1024
 
 
-def under(path: str, root: str = "/") -> str:
-    """Where a path of the node is."""
-    return os.path.join(root, path.lstrip("/")) if root != "/" else path
+def under(root: str, path: str) -> str:
+    """Where an absolute path of the node lies: the node's root is another directory for recorded trees."""
+    return os.path.join(root, path.lstrip("/"))
 
 
 def matches(pattern: str, root: str = "/") -> list[str]:
     """The paths of the node that fit a pattern, sorted."""
-    found = glob.glob(under(pattern, root))
-    return sorted(found if root == "/" else ("/" + os.path.relpath(path, root) for path in found))
+    found = glob.glob(under(root, pattern))
+    return sorted("/" + os.path.relpath(path, root) for path in found)
+
+
+def names_in(path: str, root: str = "/") -> list[str]:
+    """What is in a directory of the node, sorted; nothing where it cannot be read."""
+    try:
+        return sorted(os.listdir(under(root, path)))
+    except OSError:
+        return []
 
 
 def read_text(path: str, root: str = "/") -> t.Optional[str]:
     """A small file, None where it cannot be read."""
     try:
-        with open(under(path, root), "rb") as file:
+        with open(under(root, path), "rb") as file:
             return file.read(LIMIT).decode(errors="replace")
     except OSError:
         return None
 
 
-def toml_scalars(text: str) -> dict[tuple[str, ...], dict[str, t.Any]]:
-    """Table -> key -> value of a TOML document that a program wrote: one value on each line.
-
-    Strings, booleans, whole numbers and lists of strings on one line are understood; any other value is None.
-    """
-    tables: dict[tuple[str, ...], dict[str, t.Any]] = {}
-    table: tuple[str, ...] = ()
-    for line in text.splitlines():
-        stripped = line.strip()
-        header = re.fullmatch(r"\[([^\[\]].*)\]", stripped)
-        if header:
-            table = tuple(first or second or bare for first, second, bare in re.findall(NAME, header.group(1)))
-            tables.setdefault(table, {})
-            continue
-        key, equals, value = stripped.partition("=")
-        if equals and not stripped.startswith("#"):
-            tables.setdefault(table, {})[key.strip().strip("\"'")] = _toml_value(value.strip())
-    return tables
-
-
-NAME = r"""'([^']*)'|"([^"]*)"|([A-Za-z0-9_-]+)"""
-
-
-def _toml_value(text: str) -> t.Any:
-    if text in ("true", "false"):
-        return text == "true"
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    if re.fullmatch(r"'[^']*'", text):
-        return text[1:-1]
-    if text.startswith('"'):
-        try:
-            return json.loads(text)
-        except ValueError:
-            return None
-    if re.fullmatch(r"\[.*\]", text):
-        return [first or second for first, second in re.findall(r"""'([^']*)'|"([^"]*)\"""", text)]
-    return None
+def lines_of(text: str) -> list[str]:
+    """The lines with their ends. Only a newline ends a line, as it does for the programs that read the file."""
+    parts = text.split("\n")
+    return [f"{part}\n" for part in parts[:-1]] + parts[-1:] * bool(parts[-1])
 
 
 def yaml_scalars(text: str) -> t.Optional[dict[str, t.Any]]:

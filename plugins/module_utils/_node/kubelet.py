@@ -21,7 +21,6 @@ from .. import _capabilities as table
 from . import processes
 from .files import matches, read_text, under, yaml_scalars
 from .programs import Completed, run, which
-from .runtime import option, running
 
 TIMEOUT_S = 5.0
 GATE = "ContainerCheckpoint"
@@ -48,8 +47,8 @@ Run = t.Callable[..., Completed]
 
 def kubelet_facts(found: t.Sequence[processes.Process], root: str = "/", runner: Run = run) -> dict[str, t.Any]:
     """What checkpoint_node_info returns as ``kubelet``. ``found``: the processes of the node."""
-    own = running(("kubelet",), found)
-    embedding = [] if own else running(EMBEDDING, found)
+    own = processes.running(("kubelet",), found)
+    embedding = [] if own else processes.running(EMBEDDING, found)
     process = next(iter(own or embedding), None)
     command = process.command if process else ()
     form = _form(process, embedded=bool(embedding), root=root)
@@ -91,7 +90,7 @@ def _form(process: t.Optional[processes.Process], embedded: bool, root: str) -> 
         return EMBEDDING[process.program]
     if "/rancher/rke2/" in " ".join(process.command):
         return "rke2"
-    return "kubeadm" if os.path.exists(under(KUBEADM_FLAGS, root)) else "plain"
+    return "kubeadm" if os.path.exists(under(root, KUBEADM_FLAGS)) else "plain"
 
 
 def _flags(command: t.Sequence[str], form: t.Optional[str], root: str) -> dict[str, str]:
@@ -107,7 +106,7 @@ def _flags(command: t.Sequence[str], form: t.Optional[str], root: str) -> dict[s
         "read-only-port",
         "feature-gates",
     )
-    values = {name: option(command, f"--{name}", f"-{name}") for name in names}
+    values = {name: processes.option(command, f"--{name}", f"-{name}") for name in names}
     return {name: value for name, value in values.items() if value}
 
 
@@ -121,24 +120,24 @@ def _own_files(form: t.Optional[str], root: str) -> list[str]:
     if form not in OWN_CONFIGURATION:
         return []
     main, directory = OWN_CONFIGURATION[form]
-    return [path for path in (main, *matches(f"{directory}/*.y*ml", root)) if os.path.isfile(under(path, root))]
+    return [path for path in (main, *matches(f"{directory}/*.y*ml", root)) if os.path.isfile(under(root, path))]
 
 
 def _files(flags: t.Mapping[str, str], form: t.Optional[str], root: str) -> tuple[list[str], t.Optional[str]]:
     """The kubelet's configuration files in the order in which they are read, and the directory of drop-ins."""
     directory = flags.get("config-dir")
-    if directory is None and form == "k3s" and os.path.isdir(under(K3S_DROP_INS, root)):
+    if directory is None and form == "k3s" and os.path.isdir(under(root, K3S_DROP_INS)):
         directory = K3S_DROP_INS
     files = [flags["config"]] if "config" in flags else []
     if directory is not None:
         # Only this suffix is read, in the order of the whole path.
         walked = (
             os.path.join(parent, name)
-            for parent, _folders, names in os.walk(under(directory, root))
+            for parent, _folders, names in os.walk(under(root, directory))
             for name in names
             if name.endswith(".conf")
         )
-        start = under(directory, root)
+        start = under(root, directory)
         files += [os.path.join(directory, os.path.relpath(path, start)) for path in sorted(walked)]
     return files, directory
 
@@ -162,7 +161,7 @@ def _settings(files: t.Iterable[str], root: str) -> tuple[dict[str, t.Any], list
 def _changed_since(moment: float, files: t.Iterable[str], root: str) -> list[str]:
     """A note on files that were written after a moment, seconds since 1970."""
     changed = [
-        path for path in files if os.path.isfile(under(path, root)) and os.path.getmtime(under(path, root)) > moment
+        path for path in files if os.path.isfile(under(root, path)) and os.path.getmtime(under(root, path)) > moment
     ]
     return [f"Changed after the kubelet was started: {', '.join(changed)}"] if changed else []
 
@@ -195,7 +194,7 @@ def _gate(settings: t.Mapping[str, t.Any]) -> t.Optional[bool]:
 
 def _version(process: t.Optional[processes.Process], runner: Run) -> t.Optional[str]:
     """The version of the kubelet that runs, else of the one that is installed."""
-    program = os.path.join(processes.PROC, str(process.pid), "exe") if process else which("kubelet")
+    program = os.path.join(process.folder, "exe") if process else which("kubelet")
     if program is None:
         return None
     shown = runner([program, "--version"], TIMEOUT_S).stdout

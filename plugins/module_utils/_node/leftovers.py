@@ -12,7 +12,6 @@ Private to this collection: no promise of compatibility to anybody else. Standar
 
 from __future__ import annotations
 
-import datetime
 import os
 import re
 import shutil
@@ -23,10 +22,13 @@ import typing as t
 from .._archive.archive import open_archive
 from .._archive.identity import Identity
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 from .._criu.clean import clean
 from . import processes
 from .containers import Container, Selection
 from .dumps import CHECKPOINT_FOLDER
+from .files import names_in
+from .runtime import temporary_folder
 
 CRIO_FILES = (
     "bind.mounts",
@@ -52,12 +54,10 @@ def half_written(folder: str, selection: Selection) -> list[Item]:
 
     Whose an archive is that ends before it says so, is not known: it only fits a selection of everything.
     """
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.startswith("checkpoint-"))
-    except OSError:
-        return []
     found = []
-    for name in names:
+    for name in names_in(folder):
+        if not name.startswith("checkpoint-"):
+            continue
         path = os.path.join(folder, name)
         before = _size(path)
         why, identity = _cut(path)
@@ -107,11 +107,11 @@ def of_nobody(folders: t.Iterable[str], min_age: float) -> list[Item]:
     """containerd's temporary folders with images that no process has open and nothing changed for ``min_age`` s."""
     found = []
     for folder in folders:
-        for name in _names_in(folder):
+        for name in names_in(folder):
             path = os.path.join(folder, name)
             if not CONTAINERD_TEMPORARY.fullmatch(name) or os.path.islink(path) or not os.path.isdir(path):
                 continue
-            inside = [os.path.join(path, entry) for entry in _names_in(path)]
+            inside = [os.path.join(path, entry) for entry in names_in(path)]
             if time.time() - _file(path)["changed_at"] < min_age or processes.open_elsewhere([path, *inside]):
                 continue
             nobody = dict.fromkeys(("namespace", "pod", "pod_uid", "container", "container_id"))
@@ -120,18 +120,8 @@ def of_nobody(folders: t.Iterable[str], min_age: float) -> list[Item]:
 
 
 def temporary_folders(table: t.Iterable[processes.Process]) -> list[str]:
-    """Where the containerd processes put what is temporary: XDG_RUNTIME_DIR, else TMPDIR, else /tmp.
-
-    containerd 2.1.9, plugins/services/tasks/local.go, and os.MkdirTemp of Go. The setting "temp" of containerd's
-    configuration replaces TMPDIR inside the process, where nobody can see it.
-    """
-    folders = set()
-    for process in table:
-        if process.name == "containerd":
-            text = processes.read(os.path.join(processes.PROC, str(process.pid), "environ"))
-            given = dict(entry.partition("=")[::2] for entry in text.split("\0"))
-            folders.add(given.get("XDG_RUNTIME_DIR") or given.get("TMPDIR") or "/tmp")
-    return sorted(folders)
+    """Where the containerd processes put what is temporary."""
+    return sorted({temporary_folder(process.environment()) for process in table if process.name == "containerd"})
 
 
 def changed(item: Item) -> bool:
@@ -162,8 +152,7 @@ def _file(path: str) -> Item:
             continue
         size += info.st_size if stat.S_ISREG(info.st_mode) else 0
         changed = max(changed, info.st_mtime)
-    utc = datetime.datetime.fromtimestamp(int(changed), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"path": path, "kind": kind, "size": size, "modified": utc, "changed_at": changed}
+    return {"path": path, "kind": kind, "size": size, "modified": utc(changed), "changed_at": changed}
 
 
 def _identity(identity: Identity) -> Item:
@@ -172,14 +161,7 @@ def _identity(identity: Identity) -> Item:
 
 
 def _names(identity: Identity) -> tuple[t.Optional[str], ...]:
-    return identity.namespace, identity.pod, identity.container, identity.container_id
-
-
-def _names_in(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except OSError:
-        return []
+    return identity.namespace, identity.pod, identity.container
 
 
 def _size(path: str) -> t.Optional[int]:

@@ -12,7 +12,7 @@ import gzip
 import os
 import typing as t
 
-from .files import matches, read_text
+from .files import matches, read_text, under
 
 KERNEL_OPTIONS = (
     "CONFIG_NAMESPACES",
@@ -66,7 +66,7 @@ def kernel_options(release: str, root: str = "/") -> tuple[dict[str, t.Optional[
         f"/usr/lib/modules/{release}/config",
         f"/lib/modules/{release}/config",
     ):
-        text = _kernel_config(os.path.join(root, path.lstrip("/")))
+        text = _kernel_config(under(root, path))
         if text is not None:
             lines = (line.partition("=") for line in text.splitlines() if line.startswith("CONFIG_"))
             found = {name: value for name, _equals, value in lines}

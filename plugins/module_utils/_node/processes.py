@@ -23,7 +23,7 @@ class Process(t.NamedTuple):
 
     ``name``: the kernel's name for it, which setproctitle does not change. ``command``: its arguments; empty for a
     kernel thread. ``started``: clock ticks since boot (field 22 of /proc/PID/stat, proc_pid_stat(5)), which tells it
-    from another process that got the same ID later.
+    from another process that got the same ID later. ``folder``: where /proc shows it.
     """
 
     pid: int
@@ -31,6 +31,7 @@ class Process(t.NamedTuple):
     name: str
     command: tuple[str, ...]
     started: int
+    folder: str
 
     @property
     def program(self) -> str:
@@ -40,8 +41,20 @@ class Process(t.NamedTuple):
     @property
     def age(self) -> float:
         """Seconds since it began."""
-        uptime = float(read(os.path.join(PROC, "uptime")).split()[0])
+        uptime = float(read(os.path.join(os.path.dirname(self.folder), "uptime")).split()[0])
         return max(0.0, uptime - self.started / os.sysconf("SC_CLK_TCK"))
+
+    def environment(self) -> dict[str, str]:
+        """The environment that it was started with; empty where that cannot be read."""
+        pairs = (entry.partition("=") for entry in read(os.path.join(self.folder, "environ"), 1 << 20).split("\0"))
+        return {name: value for name, equals, value in pairs if equals}
+
+    def executable(self) -> t.Optional[str]:
+        """The path of its program, which may lie elsewhere or be another one by now; None where that is not known."""
+        try:
+            return os.readlink(os.path.join(self.folder, "exe")).replace(" (deleted)", "")
+        except OSError:
+            return None
 
 
 def read(path: str, most: int = LARGEST) -> str:
@@ -53,39 +66,72 @@ def read(path: str, most: int = LARGEST) -> str:
         return ""
 
 
-def _stat(pid: int) -> t.Optional[list[str]]:
+def _stat(folder: str) -> t.Optional[list[str]]:
     """The fields of /proc/PID/stat from the second on: the name, then state, parent and so on. None if it is gone."""
-    text = read(os.path.join(PROC, str(pid), "stat"))
+    text = read(os.path.join(folder, "stat"))
     # The name stands in brackets and may hold any character, brackets and blanks among them.
     beginning, _bracket, rest = text.rpartition(")")
     return [beginning.partition("(")[2], *rest.split()] if rest else None
 
 
-def look_up(pid: int) -> t.Optional[Process]:
-    """The process with this ID, None if there is none."""
-    stat = _stat(pid)
+def look_up(pid: int, proc: str = PROC) -> t.Optional[Process]:
+    """The process with this ID, None if there is none. ``proc``: where /proc is."""
+    folder = os.path.join(proc, str(pid))
+    stat = _stat(folder)
     if stat is None:
         return None
-    command = read(os.path.join(PROC, str(pid), "cmdline")).rstrip("\0").split("\0")
-    return Process(pid, int(stat[2]), stat[0], tuple(command) if command != [""] else (), int(stat[20]))
+    command = read(os.path.join(folder, "cmdline")).rstrip("\0").split("\0")
+    return Process(pid, int(stat[2]), stat[0], tuple(command) if command != [""] else (), int(stat[20]), folder)
 
 
-def processes() -> list[Process]:
+def processes(proc: str = PROC) -> list[Process]:
     """All processes that this one can see, by ID."""
-    pids = sorted(int(name) for name in os.listdir(PROC) if name.isdigit())
-    return [found for found in map(look_up, pids) if found is not None]
+    pids = sorted(int(name) for name in os.listdir(proc) if name.isdigit())
+    return [found for found in (look_up(pid, proc) for pid in pids) if found is not None]
+
+
+def running(names: t.Iterable[str], found: t.Iterable[Process]) -> list[Process]:
+    """Processes of programs with these names that belong to the node: a cluster in a pod has a kubelet of its own."""
+    wanted = set(names)
+    return [
+        process
+        for process in found
+        if process.program in wanted
+        and _pid_namespace(process.folder) == _pid_namespace(os.path.join(os.path.dirname(process.folder), "self"))
+    ]
+
+
+def _pid_namespace(folder: str) -> t.Optional[str]:
+    try:
+        return os.readlink(os.path.join(folder, "ns", "pid"))
+    except OSError:
+        return None
+
+
+def option(command: t.Sequence[str], *names: str) -> t.Optional[str]:
+    """The value of the last of these options on a command line, written ``--name=value`` or ``--name value``.
+
+    "true" for one without a value, None without any.
+    """
+    found = None
+    for place, argument in enumerate(command):
+        name, equals, value = argument.partition("=")
+        if name in names:
+            following = command[place + 1] if place + 1 < len(command) else ""
+            found = value if equals else "true" if following.startswith("-") or not following else following
+    return found
 
 
 def alive(process: Process) -> bool:
     """Whether it is still the same process, and not a zombie."""
-    stat = _stat(process.pid)
+    stat = _stat(process.folder)
     return stat is not None and int(stat[20]) == process.started and stat[1] not in "ZX"
 
 
 def work_done(process: Process) -> tuple[str, ...]:
     """Something that changes when the process does anything: its time on a processor, and what it read and wrote."""
-    stat = _stat(process.pid) or []
-    return (*stat[12:14], read(os.path.join(PROC, str(process.pid), "io")))
+    stat = _stat(process.folder) or []
+    return (*stat[12:14], read(os.path.join(process.folder, "io")))
 
 
 def open_files(pid: int) -> list[str]:

@@ -17,8 +17,8 @@ import typing as t
 
 from .. import _capabilities as table
 from . import processes
-from .files import toml_scalars
 from .programs import SEARCH_PATH, Completed, run, which
+from .toml import split_key, tables
 
 TIMEOUT_S = 5.0
 PROGRAMS = {"crio": "cri-o", "containerd": "containerd"}
@@ -53,36 +53,21 @@ class Daemon:
 
     def option(self, *names: str) -> t.Optional[str]:
         """The value of a flag, None without it: ``--name value`` and ``--name=value``."""
-        return option(self.command, *names)
+        return processes.option(self.command, *names)
 
 
-def option(command: t.Sequence[str], *names: str) -> t.Optional[str]:
-    """The last value of a flag on a command line, with one dash or two before a name; None without it."""
-    found = None
-    for place, argument in enumerate(command):
-        name, equals, value = argument.partition("=")
-        if name in names:
-            found = value if equals else command[place + 1] if place + 1 < len(command) else ""
-    return found
+def temporary_folder(environment: t.Mapping[str, str]) -> str:
+    """Where containerd has CRIU write first: XDG_RUNTIME_DIR, else Go's os.TempDir.
 
-
-def running(names: t.Iterable[str], found: t.Iterable[processes.Process]) -> list[processes.Process]:
-    """Processes of programs with these names that belong to the node, not to a container."""
-    own = _pid_namespace("self")
-    wanted = set(names)
-    return [process for process in found if process.program in wanted and _pid_namespace(str(process.pid)) == own]
-
-
-def _pid_namespace(pid: str) -> t.Optional[str]:
-    try:
-        return os.readlink(os.path.join(processes.PROC, pid, "ns", "pid"))
-    except OSError:
-        return None
+    containerd 2.1.9, plugins/services/tasks/local.go. The setting "temp" of containerd's configuration replaces TMPDIR
+    inside the process, where nobody can see it.
+    """
+    return environment.get("XDG_RUNTIME_DIR") or environment.get("TMPDIR") or "/tmp"
 
 
 def daemons(found: t.Sequence[processes.Process]) -> list[Daemon]:
     """CRI-O and containerd that run; without any, those whose programs are installed."""
-    running_ones = [_running(process) for process in running(PROGRAMS, found)]
+    running_ones = [_running(process) for process in processes.running(PROGRAMS, found)]
     if running_ones:
         return running_ones
     installed = ((name, which(program)) for program, name in PROGRAMS.items())
@@ -90,20 +75,13 @@ def daemons(found: t.Sequence[processes.Process]) -> list[Daemon]:
 
 
 def _running(process: processes.Process) -> Daemon:
-    folder = os.path.join(processes.PROC, str(process.pid))
-    pairs = (entry.partition("=") for entry in processes.read(os.path.join(folder, "environ")).split("\0"))
-    program = os.path.join(folder, "exe")
-    try:
-        shown = os.readlink(program)
-    except OSError:
-        shown = process.command[0]
     return Daemon(
         PROGRAMS[process.program],
-        program,
-        shown.replace(" (deleted)", ""),
+        os.path.join(process.folder, "exe"),
+        process.executable() or process.command[0],
         process.pid,
         process.command,
-        {name: value for name, equals, value in pairs if equals},
+        process.environment(),
         time.time() - process.age,
     )
 
@@ -167,14 +145,12 @@ def _read_crio(daemon: Daemon, facts: dict[str, t.Any], runner: Run) -> None:
     drop_ins = daemon.option("--config-dir", "-d") or daemon.environment.get("CONTAINER_CONFIG_DIR")
     drop_ins = drop_ins or "/etc/crio/crio.conf.d"
     facts["configuration"] = _existing([main, *sorted(_files_below(drop_ins))])
-    on_disk = toml_scalars(
-        runner([daemon.program, "--config", main, "--config-dir", drop_ins, "config"], TIMEOUT_S).stdout
-    )
+    on_disk = tables(runner([daemon.program, "--config", main, "--config-dir", drop_ins, "config"], TIMEOUT_S).stdout)
     # The subcommand came with 1.27 (cri-o #6557); before, it was a program of its own.
     separate = (table.parse_version(facts["version"]) or (0, 0, 0)) < (1, 27, 0)
     asker = ["crio-status"] if separate else [daemon.program, "status"]
     told = runner([*asker, "--socket", facts["socket"], "config"], TIMEOUT_S)
-    in_force = toml_scalars(told.stdout) if told.ok else {}
+    in_force = tables(told.stdout) if told.ok else {}
     if not in_force:
         facts["notes"].append(f"CRI-O does not say what is in force: {(told.stderr or told.stdout).strip()[-200:]}")
     seen = in_force or on_disk
@@ -206,7 +182,7 @@ def _read_crio(daemon: Daemon, facts: dict[str, t.Any], runner: Run) -> None:
 def _read_containerd(daemon: Daemon, facts: dict[str, t.Any], runner: Run) -> None:
     main = daemon.option("--config", "-config", "-c") or "/etc/containerd/config.toml"
     dumped = runner([daemon.program, "--config", main, "config", "dump"], TIMEOUT_S)
-    seen = toml_scalars(dumped.stdout) if dumped.ok else {}
+    seen = tables(dumped.stdout) if dumped.ok else {}
     if not seen:
         facts["notes"].append(f"containerd does not read its configuration: {dumped.stderr.strip()[-200:]}")
     imports = seen.get((), {}).get("imports") or []
@@ -280,7 +256,7 @@ def _put_switches(facts: dict[str, t.Any], switches: table.Switches, seen: Table
 
 def _table(header: t.Optional[str]) -> tuple[str, ...]:
     """The names in the header of a table, as a path."""
-    return next(iter(toml_scalars(f"[{header}]")))
+    return split_key(header) if header else ()
 
 
 def _handler(entry: dict[str, t.Any], daemon: Daemon, runner: Run) -> dict[str, t.Any]:

@@ -31,7 +31,7 @@ PLACES = (
     "/run/containerd/containerd.sock",
     "/run/k3s/containerd/containerd.sock",
 )
-PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "NRestarts", "Result")
+PROPERTIES = ("LoadState", "ActiveState", "SubState", "MainPID", "NRestarts", "Result", "KillMode", "ControlGroup")
 
 # Container ID -> its name for a person, and its process 1.
 Running = dict[str, tuple[str, int]]
@@ -40,11 +40,11 @@ Running = dict[str, tuple[str, int]]
 class Unit(t.NamedTuple):
     """What systemd says of a unit (systemd.service(5), systemctl show)."""
 
-    name: str
-    loaded: bool
     active: bool
     pid: int
     restarts: int
+    kill_mode: str
+    group: str
     text: str
 
     @classmethod
@@ -61,7 +61,14 @@ class Unit(t.NamedTuple):
             )
         active = values.get("ActiveState") == "active" and values.get("SubState") == "running"
         text = " ".join(values.get(key, "") for key in ("ActiveState", "SubState", "Result")).strip()
-        return cls(name, True, active, int(values.get("MainPID") or 0), int(values.get("NRestarts") or 0), text)
+        return cls(
+            active,
+            int(values.get("MainPID") or 0),
+            int(values.get("NRestarts") or 0),
+            values.get("KillMode", ""),
+            values.get("ControlGroup", ""),
+            text,
+        )
 
 
 def restart(name: str, *, timeout: float) -> dict[str, t.Any]:

@@ -12,7 +12,6 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import typing as t
@@ -20,6 +19,7 @@ import typing as t
 from .._archive.archive import Archive
 from .._archive.identity import Identity
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 from .._criu.checkpoint import Checkpoint
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -129,8 +129,7 @@ def _written(archive: Archive) -> str:
     folder = archive.image_folder()
     member = archive.tree.file(f"{folder}/inventory.img" if folder else "inventory.img")
     moment = min(max(0, member.mtime), 1 << 36) if member is not None else 0
-    found = datetime.datetime.fromtimestamp(moment, datetime.timezone.utc)
-    return found.isoformat().replace("+00:00", "Z")
+    return utc(moment)
 
 
 def _cgroup_version(checkpoint: Checkpoint) -> t.Optional[str]:

@@ -26,7 +26,8 @@ from .._archive.notes import Notes
 from .._archive.source import FileSource
 from .._archive.tarheader import BLOCK
 from .._common.errors import CheckpointError
-from .._transfer.files import blaming, move_to_free_name, replace, sync_directory
+from .._common.files import sync_directory
+from .._transfer.files import blaming, move_to_free_name, need_room, replace, write_all
 from .description import INDEX, MANIFEST, as_json, descriptor, digest_of
 from .layer import Layer
 from .reference import Name
@@ -46,16 +47,8 @@ class Output:
     def __init__(self, directory: str, size: t.Optional[int]) -> None:
         self._directory = directory
         self._path = os.path.join(directory, f".{secrets.token_hex(8)}{PARTIAL}")
-        with blaming(directory):
-            room = os.statvfs(directory)
-        free = room.f_bavail * room.f_frsize
-        if size is not None and size > free:
-            raise CheckpointError(
-                "destination_full",
-                f"{directory} needs {size} more bytes and the disk has {free}",
-                hint="Free some space or choose another destination, then run it again",
-                path=directory,
-            )
+        if size is not None:
+            need_room(directory, size, directory)
         with blaming(directory):
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
@@ -68,10 +61,8 @@ class Output:
             os.unlink(self._path)
 
     def write(self, data: bytes) -> None:
-        rest = memoryview(data)
         with blaming(self._directory):
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            write_all(self._file, data)
 
     def write_at(self, offset: int, data: bytes) -> None:
         with blaming(self._directory):
@@ -166,18 +157,38 @@ def index_of(manifests: list[Data], old: t.Optional[Data] = None) -> bytes:
     return as_json({"mediaType": INDEX, "schemaVersion": 2, **(old or {}), "manifests": manifests})
 
 
-class Layout:
+class _OnDisk:
+    """What a folder and a file have in common."""
+
+    def __init__(self, path: str, name: Name) -> None:
+        self.path = os.path.abspath(path)
+        self._name = name
+        self.bytes_sent = 0
+
+    def _stored(self) -> t.Optional[Stored]:
+        """What is there; None for nothing."""
+        raise NotImplementedError
+
+    def may_have(self) -> bool:
+        """No: to write a blob again does no harm, and to ask for it costs as much."""
+        return False
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there, whole."""
+        found = self._stored()
+        return found is not None and found.has(digest)
+
+
+class Layout(_OnDisk):
     """A folder with any number of images. Another run on the same folder waits its turn by failing."""
 
     replaceable = True
 
     def __init__(self, path: str, name: Name) -> None:
-        self.path = os.path.abspath(path)
-        self._name = name
+        super().__init__(path, name)
         self._made: list[str] = []
         self._blobs: list[str] = []
         self._lock = -1
-        self.bytes_sent = 0
 
     def __enter__(self) -> Layout:
         return self
@@ -214,15 +225,6 @@ class Layout:
         """The manifest under the name, None where there is none."""
         found = self._stored()
         return found.manifest(self._name) if found is not None else None
-
-    def may_have(self) -> bool:
-        """No: to write a blob again does no harm, and to ask for it costs as much."""
-        return False
-
-    def has(self, digest: str) -> bool:
-        """Whether the layout has the blob, whole."""
-        found = self._stored()
-        return found is not None and found.has(digest)
 
     def put_layer(self, layer: Layer) -> Data:
         """Write the layer; its descriptor."""
@@ -306,18 +308,16 @@ class Layout:
             self._blobs.append(version)
 
 
-class ImageFile:
+class ImageFile(_OnDisk):
     """One image in a tar file. The blob's name stands in front of it there, so that its header is written last."""
 
     replaceable = False
 
     def __init__(self, path: str, name: Name) -> None:
-        self.path = os.path.abspath(path)
-        self._name = name
+        super().__init__(path, name)
         self._output: t.Optional[Output] = None
         self._position = 0
         self._files = contextlib.ExitStack()
-        self.bytes_sent = 0
 
     def __enter__(self) -> ImageFile:
         return self
@@ -344,14 +344,6 @@ class ImageFile:
         if found is not None and manifest is None:
             raise exists(self.path)
         return manifest
-
-    def may_have(self) -> bool:
-        return False
-
-    def has(self, digest: str) -> bool:
-        """Whether the file has the blob, whole."""
-        found = self._stored()
-        return found is not None and found.has(digest)
 
     def put_layer(self, layer: Layer) -> Data:
         """Write the layer; its descriptor."""

@@ -61,6 +61,8 @@ def fetch(connection: Connection, url: str, headers: dict[str, str]) -> Answer:
 class Blob(Source):
     """A blob, by ranges. Its digest as a whole is not checked, as it is not read as a whole."""
 
+    size: int
+
     def __init__(self, connection: Connection, digest: str, size: int) -> None:
         self._connection = connection
         self._url = connection.url(f"blobs/{digest}")
@@ -68,7 +70,7 @@ class Blob(Source):
         self.size = size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        size = min(size, (self.size or 0) - offset)
+        size = min(size, self.size - offset)
         if size <= 0 or offset < 0:
             return b""
         first, last = offset // WINDOW, (offset + size - 1) // WINDOW
@@ -81,7 +83,7 @@ class Blob(Source):
             self._windows.move_to_end(number)
             return self._windows[number]
         begin = number * WINDOW
-        end = min(begin + WINDOW, self.size or 0)
+        end = min(begin + WINDOW, self.size)
         answer = fetch(self._connection, self._url, {"Range": f"bytes={begin}-{end - 1}"})
         data = answer.body if answer.status == 206 else b""
         if answer.status == 200 and len(answer.body) == self.size:

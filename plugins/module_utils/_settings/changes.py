@@ -9,10 +9,10 @@ Private to this collection: no promise of compatibility to anybody else. Standar
 from __future__ import annotations
 
 import dataclasses
-import os
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._node.files import under
 from .marks import without_marked
 
 LARGEST = 4 << 20
@@ -24,13 +24,12 @@ OURS = "settings of this collection"
 
 @dataclasses.dataclass(frozen=True)
 class FileChange:
-    """One file. ``before`` or ``after`` is None where it does not exist. ``mode`` is for a file that is made."""
+    """One file. ``before`` or ``after`` is None where it does not exist."""
 
     path: str
     before: t.Optional[str]
     after: t.Optional[str]
     what: str
-    mode: int = 0o644
 
     @property
     def action(self) -> str:
@@ -68,11 +67,6 @@ class Plan:
         ]
 
 
-def under(root: str, path: str) -> str:
-    """Where an absolute path of the node lies: the node's root is another directory for recorded trees."""
-    return os.path.join(root, path.lstrip("/"))
-
-
 def read(root: str, path: str) -> t.Optional[str]:
     """A configuration file's text, byte for byte; None if there is none.
 
@@ -99,13 +93,11 @@ def without_ours(text: t.Optional[str]) -> t.Optional[str]:
     return theirs if theirs or theirs == text else None
 
 
-def change(
-    path: str, before: t.Optional[str], after: t.Optional[str], what: str, mode: int = 0o644
-) -> tuple[FileChange, ...]:
+def change(path: str, before: t.Optional[str], after: t.Optional[str], what: str) -> tuple[FileChange, ...]:
     """The change as a tuple, empty if there is none."""
     if before == after:
         return ()
-    return (FileChange(path, before, after, what, mode),)
+    return (FileChange(path, before, after, what),)
 
 
 def conflict(path: str, line: str, wanted: str) -> CheckpointError:

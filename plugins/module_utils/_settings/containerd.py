@@ -21,11 +21,14 @@ import typing as t
 
 from .._capabilities import CONTAINERD_TABLE, CONTAINERD_TABLE_V2, runtime_switches
 from .._common.errors import CheckpointError
+from .._node.files import under
+from .._node.processes import option
+from .._node.toml import Document, document, split_key
 from . import switches as asked
-from .changes import OURS, FileChange, Plan, change, conflict, read, under, without_ours
+from .changes import OURS, FileChange, Plan, change, conflict, read, without_ours
 from .marks import appended, without_marked
-from .running import option, running
-from .toml import Document, Tables, assignments, document, drop_in, edited, split_key
+from .running import running
+from .toml import Tables, assignments, drop_in, edited
 
 COMPONENT = "containerd"
 FILE = "/etc/containerd/config.toml"

@@ -15,11 +15,14 @@ import os
 import typing as t
 
 from .._capabilities import runtime_switches
+from .._node.files import under
+from .._node.processes import option
+from .._node.toml import document, split_key
 from . import switches as asked
-from .changes import OURS, Plan, change, conflict, read, under, without_ours
+from .changes import OURS, Plan, change, conflict, read, without_ours
 from .marks import appended, without_marked
-from .running import option, running
-from .toml import assignments, document, drop_in, split_key
+from .running import running
+from .toml import assignments, drop_in
 
 COMPONENT = "crio"
 UNIT = "crio"

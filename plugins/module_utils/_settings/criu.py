@@ -19,7 +19,8 @@ import typing as t
 
 from .._capabilities import CRIU_MINIMUM, CRIU_WITH_PASSCRED, KERNEL_WITH_PASSCRED, parse_version
 from .._common.errors import CheckpointError
-from .changes import OURS, Plan, change, conflict, read, under, without_ours
+from .._node.files import under
+from .changes import OURS, Plan, change, conflict, read, without_ours
 from .marks import appended, below_mark
 
 COMPONENT = "criu"

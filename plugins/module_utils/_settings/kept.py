@@ -20,7 +20,9 @@ import stat
 import typing as t
 
 from .._common.errors import CheckpointError
-from .changes import Plan, under
+from .._common.files import sync_directory, written
+from .._node.files import names_in, under
+from .changes import Plan
 
 FOLDER = "/var/lib/checkpoint-restore/settings"
 JOURNAL = "kept.json"
@@ -70,11 +72,7 @@ def journal(root: str, component: str) -> t.Optional[Journal]:
 
 def unconfirmed(root: str) -> list[Journal]:
     """Everything that is kept, by component."""
-    try:
-        names = sorted(os.listdir(under(root, FOLDER)))
-    except OSError:
-        return []
-    found = (journal(root, name) for name in names)
+    found = (journal(root, name) for name in names_in(FOLDER, root))
     return [kept for kept in found if kept is not None]
 
 
@@ -101,9 +99,9 @@ def apply(root: str, plan: Plan) -> None:
             target = under(root, change.path)
             if change.after is None:
                 os.unlink(target)
-                _sync(os.path.dirname(target))
+                sync_directory(os.path.dirname(target))
             else:
-                write(target, change.after.encode("utf-8", "surrogateescape"), mode=change.mode)
+                write(target, change.after.encode("utf-8", "surrogateescape"), mode=0o644)
     except OSError:
         put_back(root, plan.component)
         raise
@@ -171,25 +169,14 @@ def write(
         mode, owner, label = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid), _label(target)
     # CRI-O reads every file in its drop-in directory, whatever its name: the unfinished one lies beside the directory.
     beside = os.path.dirname(folder) if folder.endswith(".d") else folder
-    temporary = os.path.join(beside, f".{os.path.basename(target)}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            if owner is not None:
-                os.fchown(file.fileno(), *owner)
-            os.fchmod(file.fileno(), mode)
-            if label is not None:
-                with contextlib.suppress(OSError):
-                    os.setxattr(temporary, LABEL, label.encode("latin-1"))
-            os.fsync(file.fileno())
-        os.rename(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    _sync(folder)
+    with written(target, beside=beside) as file:
+        file.write(content)
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
+        os.fchmod(file.fileno(), mode)
+        if label is not None:
+            with contextlib.suppress(OSError):
+                os.setxattr(file.fileno(), LABEL, label.encode("latin-1"))
 
 
 LABEL = "security.selinux"
@@ -206,11 +193,3 @@ def _make_folder(path: str, mode: int) -> None:
     if not os.path.isdir(path):
         os.makedirs(path, mode=mode, exist_ok=True)
         os.chmod(path, mode)
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

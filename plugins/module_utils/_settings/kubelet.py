@@ -14,15 +14,15 @@ import typing as t
 
 from .._capabilities import kubelet_gate, kubelet_read_only_port_cve
 from .._common.errors import CheckpointError
-from .._node.files import yaml_scalars
+from .._node.files import lines_of, names_in, yaml_scalars
+from .._node.kubelet import GATE, READ_ONLY_PORT
+from .._node.processes import option
 from . import kubelet_form, yaml
-from .changes import OURS, FileChange, Plan, change, conflict, read, under, without_ours
+from .changes import OURS, FileChange, Plan, change, conflict, read, without_ours
 from .kubelet_form import Form
-from .marks import MARK, appended, lines_of, marked
-from .running import option
+from .marks import MARK, appended, marked
 
 COMPONENT = "kubelet"
-GATE = "ContainerCheckpoint"
 FLAGS = {"runtimeRequestTimeout": "runtime-request-timeout", "readOnlyPort": "read-only-port"}
 ADDED = f"{MARK} added: "
 """Stands above the line of kubeadm's flags, which has no place for a comment."""
@@ -145,9 +145,9 @@ def _check_flags(root: str, form: Form, name: str, value: t.Any) -> None:
 def _check_later(root: str, form: Form, wanted: yaml.Fields) -> None:
     """The drop-in files that the kubelet reads after ours stand above it."""
     folder, ours = os.path.split(form.path)
-    if form.kind != "drop_in" or not os.path.isdir(under(root, folder)):
+    if form.kind != "drop_in":
         return
-    for name in sorted(os.listdir(under(root, folder))):
+    for name in names_in(folder, root):
         if name > ours and name.endswith(".conf"):
             fields = yaml_scalars(read(root, os.path.join(folder, name)) or "") or {}
             for field, value in wanted.items():
@@ -168,7 +168,7 @@ def _effective(root: str, form: Form, theirs: t.Optional[str]) -> dict[str, t.An
         folder = os.path.dirname(form.path)
         base = read(root, form.base) if form.base else None
         texts = [base or ""]
-        for name in sorted(os.listdir(under(root, folder))) if os.path.isdir(under(root, folder)) else []:
+        for name in names_in(folder, root):
             if name.endswith(".conf"):
                 path = os.path.join(folder, name)
                 texts.append((theirs if path == form.path else read(root, path)) or "")
@@ -193,7 +193,7 @@ def _from_flags(form: Form, text: str) -> dict[str, t.Any]:
     words = [*form.argv, *re.split(r"[\s\"']+", text)]
     # What runs now may have our own flags: only those count that the file has without us, and those of others.
     ours = set(_words(text))
-    fields: dict[str, t.Any] = {"readOnlyPort": 10255}
+    fields: dict[str, t.Any] = {"readOnlyPort": READ_ONLY_PORT}
     for name, flag in FLAGS.items():
         value = option([word for word in words if word in ours or f"--{flag}" not in word], f"--{flag}")
         if value is not None:
@@ -215,9 +215,8 @@ def _from_rancher(root: str, ours: str) -> dict[str, t.Any]:
     """K3s and RKE2 close the read-only port themselves (k3s pkg/daemons/agent/agent_linux.go)."""
     folder = os.path.dirname(ours)
     top = os.path.dirname(folder)
-    names = sorted(os.listdir(under(root, folder))) if os.path.isdir(under(root, folder)) else []
     fields: dict[str, t.Any] = {"readOnlyPort": 0, "featureGates": {}}
-    for path in [os.path.join(top, "config.yaml"), *(os.path.join(folder, name) for name in names)]:
+    for path in [os.path.join(top, "config.yaml"), *(os.path.join(folder, name) for name in names_in(folder, root))]:
         if path == ours:
             continue
         document = yaml_scalars(read(root, path) or "") or {}
@@ -238,9 +237,8 @@ def _listed(value: t.Any) -> list[str]:
 def _from_microshift(root: str, theirs: str) -> dict[str, t.Any]:
     """Only the section kubelet counts, one level deeper than in a KubeletConfiguration."""
     folder = os.path.dirname(kubelet_form.MICROSHIFT)
-    names = sorted(os.listdir(under(root, folder))) if os.path.isdir(under(root, folder)) else []
     fields: dict[str, t.Any] = {}
-    for path in ["/etc/microshift/config.yaml", *(os.path.join(folder, name) for name in names)]:
+    for path in ["/etc/microshift/config.yaml", *(os.path.join(folder, name) for name in names_in(folder, root))]:
         text = theirs if path == kubelet_form.MICROSHIFT else read(root, path) or ""
         inside = False
         section = []

@@ -12,8 +12,10 @@ import os
 import typing as t
 
 from .._common.errors import CheckpointError
-from .changes import read, under
-from .running import option, running
+from .._node.files import under
+from .._node.processes import option
+from .changes import read
+from .running import running
 
 DROP_IN = "90-checkpoint-restore.conf"
 FLAGS_FILE = "/var/lib/kubelet/kubeadm-flags.env"

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import typing as t
 
+from .._node.files import lines_of
+
 MARK = "# checkpoint_restore.kubernetes"
 INSTEAD = f"{MARK} instead of: "
 JOINED = f"{MARK}, the line above had no end"
@@ -32,12 +34,6 @@ def instead_of(original: str, line: str) -> str:
     """A line of ours, with its newline, in the place of another, which comes back with ``without_marked``."""
     kept = f"{INSTEAD}{original}" if original.endswith("\n") else f"{INSTEAD}{original}\n"
     return kept + line + ("" if original.endswith("\n") else f"{JOINED}\n")
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines with their ends. Only a newline ends a line, as it does for the programs that read the file."""
-    parts = text.split("\n")
-    return [f"{part}\n" for part in parts[:-1]] + parts[-1:] * bool(parts[-1])
 
 
 def appended(text: str, lines: str) -> str:

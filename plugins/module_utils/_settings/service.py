@@ -14,7 +14,6 @@ import typing as t
 from .._common.durations import parse_duration
 from .._common.errors import CheckpointError
 from .._node import processes
-from .._node.programs import run
 from .._node.service import Unit, restart
 from . import kept
 from .last_words import last_words
@@ -71,25 +70,21 @@ def _spares_containers(name: str, unit: Unit) -> None:
     Unless told otherwise it ends everything in the unit's control group (systemd.kill(5), KillMode), and the processes
     that hold the containers may be there.
     """
-    answer = run(["systemctl", "show", name, "--property=KillMode,ControlGroup"], 30)
-    values = dict(line.split("=", 1) for line in answer.stdout.splitlines() if "=" in line)
-    if values.get("KillMode") in ("process", "none") or not values.get("ControlGroup"):
+    if unit.kill_mode in ("process", "none") or not unit.group:
         return
     inside = [
         process
         for process in processes.processes()
-        if process.pid != unit.pid
-        and process.program.startswith(SHIMS)
-        and _in_group(process.pid, values["ControlGroup"])
+        if process.pid != unit.pid and process.program.startswith(SHIMS) and _in_group(process, unit.group)
     ]
     if inside:
         raise CheckpointError(
             "restart_refused",
-            f"A restart of {name} would end {len(inside)} containers: KillMode of the unit is {values['KillMode']}",
+            f"A restart of {name} would end {len(inside)} containers: KillMode of the unit is {unit.kill_mode}",
             hint=f"Set KillMode=process in a drop-in of {name}.service, as its authors do",
         )
 
 
-def _in_group(pid: int, group: str) -> bool:
-    lines = processes.read(os.path.join(processes.PROC, str(pid), "cgroup")).splitlines()
+def _in_group(process: processes.Process, group: str) -> bool:
+    lines = processes.read(os.path.join(process.folder, "cgroup")).splitlines()
     return any(line.split(":", 2)[-1] == group for line in lines)

@@ -12,7 +12,8 @@ import typing as t
 
 from .._capabilities import Switches
 from .._common.errors import CheckpointError
-from .toml import literal, split_key
+from .._node.toml import split_key
+from .toml import literal
 
 Wanted = dict[str, dict[str, t.Any]]
 Effective = t.Callable[[str, str], t.Any]

@@ -24,12 +24,14 @@ import tempfile
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._node.files import under
+from .._node.processes import option
 from .._node.programs import Completed, run, which
+from .._node.toml import document
 from . import containerd, crio, kubelet_form
 from .changes import LARGEST, Plan, read
 from .last_words import last_words
-from .running import environment, executable, option
-from .toml import document
+from .running import environment, executable
 
 SECONDS = 20
 KUBELET_SAID = "cannot exit on lock file contention: no lock file specified"
@@ -62,7 +64,7 @@ class _Stage:
 
     def put(self, path: str, text: t.Optional[str] = None) -> str:
         """The copy of a file, or a copy with this text; its path does not exist where there is no such file."""
-        copy = os.path.join(self.folder, path.lstrip("/"))
+        copy = under(self.folder, path)
         content = self.text(path) if text is None else text
         os.makedirs(os.path.dirname(copy), exist_ok=True)
         if content is not None:
@@ -72,7 +74,7 @@ class _Stage:
 
     def put_folder(self, path: str) -> str:
         """The copy of a directory with all that is in it."""
-        copy = os.path.join(self.folder, path.lstrip("/"))
+        copy = under(self.folder, path)
         os.makedirs(copy, exist_ok=True)
         inside = [name for name in self.after if os.path.dirname(name) == path]
         for folder, _folders, names in os.walk(path):

@@ -13,8 +13,8 @@ import json
 import re
 import typing as t
 
-from .._node.files import yaml_scalars
-from .marks import appended, instead_of, lines_of, marked
+from .._node.files import lines_of, yaml_scalars
+from .marks import appended, instead_of, marked
 
 Fields = t.Mapping[str, t.Any]
 """Name of a field -> a scalar, or a dictionary of scalars."""

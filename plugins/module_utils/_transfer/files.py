@@ -1,7 +1,7 @@
 # Copyright (c) 2026, checkpoint_restore.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that appear whole or not at all, and errors of the file system as a person reads them.
+"""New files in place of none or of an older one, and errors of the file system as a person reads them.
 
 Private to this collection.
 """
@@ -12,10 +12,10 @@ import contextlib
 import ctypes
 import errno
 import os
-import secrets
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._common.files import written
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -55,16 +55,35 @@ def refused(path: str, error: OSError) -> CheckpointError:
 
 def write_new(path: str, content: bytes) -> None:
     """Write a file, mode 0600, under a name that is free. Raises :class:`CheckpointError`."""
-    with _written_beside(path, content) as temporary, blaming(path):
-        move_to_free_name(temporary, path)
-        sync_directory(os.path.dirname(path))
+    with blaming(path), written(path, move=move_to_free_name) as file:
+        file.write(content)
 
 
 def replace(path: str, content: bytes) -> None:
     """Write a file, mode 0600, in place of the one that may be there. Raises :class:`CheckpointError`."""
-    with _written_beside(path, content) as temporary, blaming(path):
-        os.rename(temporary, path)
-        sync_directory(os.path.dirname(path))
+    with blaming(path), written(path) as file:
+        file.write(content)
+
+
+def need_room(directory: str, needed: int, path: str) -> None:
+    """Raise :class:`CheckpointError` ``destination_full`` about the path where its directory has not so many bytes."""
+    with blaming(directory):
+        room = os.statvfs(directory)
+    free = room.f_bavail * room.f_frsize
+    if needed > free:
+        raise CheckpointError(
+            "destination_full",
+            f"{path} needs {needed} more bytes and the disk has {free}",
+            hint="Free some space or choose another destination, then run it again",
+            path=path,
+        )
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write everything: the system may take less at a time. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def move_to_free_name(old: str, new: str) -> None:
@@ -77,32 +96,6 @@ def move_to_free_name(old: str, new: str) -> None:
         _rename_noreplace(old, new)
     else:
         os.unlink(old)
-
-
-def sync_directory(directory: str) -> None:
-    """Put the names in a directory on the disk. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _written_beside(path: str, content: bytes) -> t.Iterator[str]:
-    """A complete file with another name in the same directory; gone afterwards unless it was moved away."""
-    temporary = f"{path}.{secrets.token_hex(8)}"
-    try:
-        with blaming(path):
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-        yield temporary
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
 
 
 def _rename_noreplace(old: str, new: str) -> None:

@@ -20,7 +20,8 @@ import time
 import typing as t
 
 from .._common.errors import CheckpointError
-from .files import blaming, move_to_free_name, refused, sync_directory
+from .._common.files import sync_directory
+from .files import blaming, move_to_free_name, need_room, refused, write_all
 from .node import BLOCK_BYTES, NotAFileError, digest_of, open_file
 
 PARTIAL_SUFFIX = ".partial"
@@ -186,7 +187,7 @@ class _Partial:
     def fill(self, wanted: Wanted, source: Source, report: t.Callable[[int], None]) -> None:
         """Append the rest of the archive and put it on the disk."""
         if self.size < wanted.size:
-            self._need_room(wanted.size - self.size)
+            need_room(self.directory, wanted.size - self.size, self.target)
             with contextlib.closing(source(self.size)) as blocks:
                 for block in blocks:
                     self._append(block)
@@ -260,24 +261,10 @@ class _Partial:
             path=self.path,
         )
 
-    def _need_room(self, needed: int) -> None:
-        with blaming(self.path):
-            room = os.fstatvfs(self._file)
-        free = room.f_bavail * room.f_frsize
-        if needed > free:
-            raise CheckpointError(
-                "destination_full",
-                f"{self.target} needs {needed} more bytes and the disk has {free}",
-                hint="Free some space or choose another destination, then run it again",
-                path=self.target,
-            )
-
     def _append(self, block: bytes) -> None:
-        rest = memoryview(block)
         try:
             with blaming(self.path):
-                while rest:
-                    rest = rest[os.write(self._file, rest) :]
+                write_all(self._file, block)
         except CheckpointError as error:
             if error.code == "destination_full":
                 self.remove()

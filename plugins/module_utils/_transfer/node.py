@@ -10,7 +10,6 @@ archive.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import errno
 import hashlib
 import os
@@ -22,18 +21,13 @@ import subprocess
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 
 BLOCK_BYTES = 1 << 20
 """Bytes read or written at once. A transfer is resumed at a multiple of it, so that plain ``dd skip=`` can seek."""
 
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 _CRIU_SECONDS = 10.0
-
-
-def utc_text(seconds: float) -> str:
-    """Seconds since 1970 as ``2026-11-21T09:18:00.123456Z``."""
-    moment = dt.datetime.fromtimestamp(seconds, tz=dt.timezone.utc)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class NotAFileError(OSError):
@@ -85,7 +79,7 @@ def describe_archive(path: str) -> dict[str, t.Any]:
     return {
         "path": path,
         "size": after.st_size,
-        "mtime": utc_text(after.st_mtime_ns / 1e9),
+        "mtime": utc(after.st_mtime_ns / 1e9, "microseconds"),
         "mode": f"{stat.S_IMODE(after.st_mode):04o}",
         "owner": _user_name(after.st_uid),
         "sha256": sha256,

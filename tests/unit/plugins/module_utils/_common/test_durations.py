@@ -23,3 +23,9 @@ def test_anything_else_is_a_sentence_that_names_the_option(text: str | None) -> 
     assert caught.value.code == "invalid_option"
     assert "deadline" in caught.value.reason
     assert "1h30m" in caught.value.hint
+
+
+def test_no_time_at_all_where_that_has_a_meaning() -> None:
+    assert parse_duration("0s", "wait", zero=True) == parse_duration(0, "wait", zero=True) == 0
+    with pytest.raises(CheckpointError):
+        parse_duration("-1", "wait", zero=True)

@@ -135,7 +135,6 @@ def everything(archive: Archive) -> dict[str, t.Any]:
         "locks": checkpoint.locks,
         "apparmor": checkpoint.apparmor,
         "ipc": checkpoint.ipc,
-        "holders": len(checkpoint.holders),
         "processes": [],
         "payloads": [],
         "rootfs": changes(archive).as_dict(),
@@ -160,3 +159,20 @@ def everything(archive: Archive) -> dict[str, t.Any]:
     cleaned["warnings"] = checkpoint.warnings
     json.dumps(cleaned).encode("utf-8")
     return cleaned
+
+
+def unescape(text: str) -> bytes:
+    """The bytes that escape() had: they are all still there."""
+    out = bytearray()
+    position = 0
+    while position < len(text):
+        if text[position] == "\\" and text[position + 1 : position + 2] == "x":
+            out.append(int(text[position + 2 : position + 4], 16))
+            position += 4
+        elif text[position] == "\\":
+            out += b"\\"
+            position += 2
+        else:
+            out += text[position].encode("utf-8")
+            position += 1
+    return bytes(out)

@@ -88,7 +88,6 @@ def test_only_present_entries_have_bytes() -> None:
         (4 * PAGE, PAGE, page(2), ""),
         (7 * PAGE, PAGE, page(3), ""),
     ]
-    assert pages.layers[0].count(0, 1 << 64) == 3
 
 
 def test_parents_behind_one_another() -> None:
@@ -376,17 +375,6 @@ def test_gaps_have_reasons() -> None:
     assert (file.kind, file.name, file.offset, file.permissions) == ("file", "/file-4", 8192, "r-xp")
     assert memory.find(0x5000) is None
     assert memory.counts(file) == {"present": 1}
-
-
-def test_raw_is_what_the_process_would_read() -> None:
-    memory = space(
-        {"start": 0x1000, "end": 0x801000, **ANONYMOUS},
-        pagemap_=pagemap(1, {"vaddr": 0x700000, "nr_pages": 1, "flags": PRESENT}),
-        pages=page(5),
-    )
-    parts = [bytes(part) for part in memory.raw(0x1000, 0x802000)]
-    assert max(map(len, parts)) <= 4 << 20
-    assert b"".join(parts) == bytes(0x6FF000) + page(5) + bytes(0x101000)
 
 
 def test_shared_memory_is_read_by_its_offset() -> None:

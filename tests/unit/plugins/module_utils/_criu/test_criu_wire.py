@@ -15,7 +15,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._cri
     images,
     wire,
 )
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._criu.clean import clean, escape, unescape
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._criu.clean import clean, escape
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._criu.wire import (
     Context,
     WireError,
@@ -179,7 +179,7 @@ def test_bytes_behind_entries() -> None:
 
 def test_bytes_behind_an_entry_are_cut_short() -> None:
     notes = support.images({"pipes-data.img": support.image("pipes-data", {"pipe_id": 1, "bytes": 400}, b"pipe")})
-    entries = notes.all("pipes-data")
+    entries = list(notes.each("pipes-data"))
     assert [entry.blobs["data"].read() for entry in entries] == [b"pipe"]
     assert notes.notes.codes() == {"image_damaged"}
 
@@ -196,7 +196,7 @@ def test_giant_counts_behind_entries() -> None:
         ("bpfmap-data", {"keys_bytes": 0xFFFFFFFF, "values_bytes": 5}),
     ]:
         found = support.images({f"{prefix}.img": support.image(prefix, entry) + b"\xff\xff\xff\x7f"})
-        assert len(found.all(prefix)) <= 1
+        assert len(list(found.each(prefix))) <= 1
         assert found.notes.codes() == {"image_damaged"}, prefix
 
 
@@ -248,7 +248,7 @@ def test_reading_in_windows() -> None:
 def test_escaping_loses_nothing(raw: bytes) -> None:
     text, escaped = escape(raw.decode("utf-8", "surrogateescape"))
     text.encode("utf-8")
-    assert (unescape(text) if escaped else text.encode()) == raw
+    assert (support.unescape(text) if escaped else text.encode()) == raw
 
 
 def test_clean_says_what_it_escaped() -> None:

@@ -13,7 +13,6 @@ import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._archive.archive import open_archive
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._criu.checkpoint import Checkpoint
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._criu.clean import unescape
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.inspection import (
     SECTIONS,
     Wishes,
@@ -34,6 +33,7 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
     OLDER,
     REAL,
     facts,
+    unescape,
 )
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._forensics.crafted import (
     Made,

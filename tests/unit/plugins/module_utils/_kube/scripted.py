@@ -34,6 +34,7 @@ class Asked:
     headers: t.Any
     began: float
     peer: dict[str, t.Any] | None = None
+    body: t.Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +69,9 @@ class ScriptedServer:
                 outer.answer(self)
 
             def do_POST(self) -> None:
+                outer.answer(self)
+
+            def do_DELETE(self) -> None:
                 outer.answer(self)
 
             def log_message(self, *_arguments: t.Any) -> None:
@@ -105,8 +109,15 @@ class ScriptedServer:
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         parts = urllib.parse.urlsplit(handler.path)
         peer = handler.connection.getpeercert() if isinstance(handler.connection, ssl.SSLSocket) else None
+        length = int(handler.headers.get("Content-Length") or 0)
         asked = Asked(
-            handler.command, parts.path, dict(urllib.parse.parse_qsl(parts.query)), handler.headers, time.time(), peer
+            handler.command,
+            parts.path,
+            dict(urllib.parse.parse_qsl(parts.query)),
+            handler.headers,
+            time.time(),
+            peer,
+            json.loads(handler.rfile.read(length)) if length else None,
         )
         with self._lock:
             self.asked.append(asked)

@@ -35,7 +35,12 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
     serving,
     status_object,
 )
-from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import run, undocumented
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import (
+    Outcome,
+    outcome,
+    run,
+    undocumented,
+)
 
 COLLECTION = pathlib.Path(__file__).parents[5]
 MANIFESTS = {
@@ -146,12 +151,12 @@ def test_what_else_is_in_a_namespace(script: Script, other: str | None) -> None:
         assert others_in(ApiSession(Server(url=there.url)), "home", {("serviceaccounts", "worker")}) == other
 
 
-def absent(script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, t.Any]:
+def absent(script: Script, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Outcome:
     with serving(script) as there:
         given = {"host": there.url, "api_key": "k", "namespace": "home", "accounts": [{"name": "worker"}]}
-        result = run(checkpoint_access, monkeypatch, capsys, check=True, state="absent", **given)
+        found = outcome(checkpoint_access, monkeypatch, capsys, check=True, state="absent", **given)
         assert not there.posts
-    return result
+    return found
 
 
 def test_a_namespace_that_cannot_be_looked_through_stays(
@@ -171,10 +176,7 @@ def test_a_namespace_that_cannot_be_looked_through_stays(
             return status_object(404, "not found")
         return namespace()(asked)
 
-    # Beside tests of controller plugins a warning goes to the screen and not into the result.
-    said: list[str] = []
-    monkeypatch.setattr(checkpoint_access.AnsibleModule, "warn", lambda _module, text: said.append(text))
-    result = absent(script, monkeypatch, capsys)
+    result, said = absent(script, monkeypatch, capsys)
     assert not result["changed"] and result["changes"] == []
     assert "cannot be listed (service unavailable)" in said[0]
 
@@ -188,7 +190,7 @@ def empty(asked: Asked) -> Say:
 def test_the_result_is_what_is_documented(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
 ) -> None:
-    assert not absent(empty, monkeypatch, capsys)["changed"]
+    assert not absent(empty, monkeypatch, capsys).result["changed"]
     with serving(empty) as there:
         account = {"name": "worker", "jobs": ["read"], "dest": str(tmp_path / "kubeconfig")}
         given = {"host": there.url, "api_key": "k", "accounts": [account]}

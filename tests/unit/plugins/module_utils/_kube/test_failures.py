@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import pathlib
 import re
 import typing as t
 
 import pytest
+import yaml
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.failures import (
     CODES,
     failure,
@@ -14,6 +16,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kub
 )
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube import failure_guide
 
+PLAYBOOKS = pathlib.Path(__file__).resolve().parents[5] / "playbooks"
 ID = "5f0c1b9d3e7a48d2a6c94f10b8e2d7735f0c1b9d3e7a48d2a6c94f10b8e2d773"
 NO_CRIU = 'exec: "criu": executable file not found in $PATH'
 
@@ -267,3 +270,10 @@ def test_the_guide_is_what_the_table_says() -> None:
     assert failure_guide.GUIDE.read_text(encoding="utf-8") == failure_guide.render(), (
         "The table has changed: run tests/unit/plugins/module_utils/_kube/failure_guide.py"
     )
+
+
+def test_the_playbooks_look_after_codes_of_the_table() -> None:
+    (task,) = yaml.safe_load((PLAYBOOKS / "tasks" / "failed_nodes.yml").read_text(encoding="utf-8"))
+    named = set(task["vars"]["failed_nodes_codes"])
+    known = {code.name for code in CODES if code.phase in ("connect", "checkpoint")}
+    assert named and named <= known

@@ -17,15 +17,15 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._nod
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node.processes import Process
 
 ID = "2fa1d6cac8135892569519dbfea1db042b1685330457992846a1b0e07563cb12"
-INIT = Process(1, 0, "systemd", ("/lib/systemd/systemd",), 1)
-CRIO = Process(357, 1, "crio", ("/usr/local/bin/crio",), 2)
-SHIM = Process(641, 1, "containerd-shim", ("/usr/local/bin/containerd-shim-runc-v2", "-id", ID), 3)
-RUNC = Process(808, 357, "runc", ("runc", "--root", "/run/runc", "checkpoint", "--leave-running", ID), 4)
-CONTAINER = Container("cri-o", "container", ID, "", "shop", "web-0", "", "app", "", "/bundle", "/work", pid=690)
+INIT = Process(1, 0, "systemd", ("/lib/systemd/systemd",), 1, "/proc/1")
+CRIO = Process(357, 1, "crio", ("/usr/local/bin/crio",), 2, "/proc/357")
+SHIM = Process(641, 1, "containerd-shim", ("/usr/local/bin/containerd-shim-runc-v2", "-id", ID), 3, "/proc/641")
+RUNC = Process(808, 357, "runc", ("runc", "--root", "/run/runc", "checkpoint", "--leave-running", ID), 4, "/proc/808")
+CONTAINER = Container("cri-o", "container", ID, "shop", "web-0", "", "app", "/bundle", "/work", pid=690)
 
 
 def criu(parent: int, *command: str) -> Process:
-    return Process(764, parent, "criu", command, 5)
+    return Process(764, parent, "criu", command, 5, "/proc/764")
 
 
 def found(*table: Process) -> list[tuple[str, str, bool]]:

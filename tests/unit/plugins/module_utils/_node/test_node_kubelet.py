@@ -27,10 +27,10 @@ class Tree:
 
     def process(self, *command: str, namespace: str = "pid:[1]") -> None:
         pid = 100 + len(self.found)
-        folder = self.root / "proc" / str(pid) / "ns"
-        folder.mkdir(parents=True)
-        (folder / "pid").symlink_to(namespace)
-        self.found.append(processes.Process(pid, 1, command[0].rpartition("/")[2][:15], command, 1))
+        folder = self.root / "proc" / str(pid)
+        (folder / "ns").mkdir(parents=True)
+        (folder / "ns" / "pid").symlink_to(namespace)
+        self.found.append(processes.Process(pid, 1, command[0].rpartition("/")[2][:15], command, 1, str(folder)))
 
     def facts(self, says: str) -> dict[str, t.Any]:
         def runner(argv: t.Sequence[str], _timeout: float) -> Completed:
@@ -41,13 +41,12 @@ class Tree:
 
 
 @pytest.fixture
-def tree(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+def tree(tmp_path: pathlib.Path) -> Tree:
     own = tmp_path / "proc" / "self" / "ns"
     own.mkdir(parents=True)
     (own / "pid").symlink_to("pid:[1]")
     # Everything in the tree is older than the processes.
     (tmp_path / "proc" / "uptime").write_text("0.00 0.00\n")
-    monkeypatch.setattr(processes, "PROC", str(tmp_path / "proc"))
     return Tree(tmp_path)
 
 

@@ -11,7 +11,7 @@ import pathlib
 import typing as t
 
 import pytest
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node import files, runtime
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node import files, processes, runtime, toml
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node.programs import Completed
 
 CRIO_STATUS = """\
@@ -268,16 +268,16 @@ def test_of_two_runtimes_the_kubelet_s_counts(node: Node, endpoint: t.Optional[s
 def test_options_of_a_command_line() -> None:
     command = ["containerd", "--config", "/a", "-c=/b", "--log-level"]
 
-    assert runtime.option(command, "--config", "-c") == "/b"
-    assert runtime.option(command, "--config") == "/a"
-    assert runtime.option(command, "--log-level") == ""
-    assert runtime.option(command, "--root") is None
+    assert processes.option(command, "--config", "-c") == "/b"
+    assert processes.option(command, "--config") == "/a"
+    assert processes.option(command, "--log-level") == "true"
+    assert processes.option(command, "--root") is None
 
 
 def test_what_is_understood_of_toml() -> None:
     text = 'a = 1\n[x.\'y.z\'."w"]\nb = "q\\"r"\nc = [\'m\', "n"]\nd = 1.5\n# e = 1\nf = false\n'
 
-    assert files.toml_scalars(text) == {
+    assert toml.tables(text) == {
         (): {"a": 1},
         ("x", "y.z", "w"): {"b": 'q"r', "c": ["m", "n"], "d": None, "f": False},
     }

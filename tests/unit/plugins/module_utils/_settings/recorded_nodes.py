@@ -29,6 +29,8 @@ def run(root: str, pid: int, *argv: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cmdline").write_bytes(b"\0".join(word.encode() for word in argv) + b"\0")
     (folder / "environ").write_bytes(b"PATH=/usr/bin\0")
+    name = pathlib.PurePath(argv[0]).name[:15]
+    (folder / "stat").write_text(f"{pid} ({name}) S 1 {' '.join(['0'] * 48)}\n")
 
 
 def files(root: str) -> dict[str, tuple[int, bytes]]:

@@ -11,6 +11,7 @@ import sys
 import typing as t
 
 import pytest
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node import toml as reader
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._settings import toml, yaml
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._settings.last_words import last_words
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._settings.marks import (
@@ -66,23 +67,25 @@ def test_values_are_those_that_a_whole_reader_finds(text: str) -> None:
     import tomllib
 
     whole = tomllib.loads(text)
-    entries = [entry for entry in toml.document(text).entries if entry.table[:1] != ("array",)]
+    entries = [entry for entry in reader.document(text).entries if entry.table[:1] != ("array",)]
     assert entries
     for entry in entries:
         value: t.Any = whole
         for part in entry.key:
             value = value[part]
-        if entry.value is not toml.UNKNOWN:
+        if entry.value is not reader.UNKNOWN:
             assert entry.value == value, entry
         else:
             assert not isinstance(value, (bool, int)), entry
 
 
 def test_an_unknown_value_is_none_of_the_plain_ones() -> None:
-    found = {entry.key: entry.value for entry in toml.document(TRICKY).entries}
-    assert found["lines",] is toml.UNKNOWN and found["inline",] is toml.UNKNOWN
+    found = {entry.key: entry.value for entry in reader.document(TRICKY).entries}
+    assert found["lines",] is reader.UNKNOWN and found["inline",] is reader.UNKNOWN
     assert found["imports",] == ["/etc/containerd/conf.d/*.toml", "other.toml"]
-    assert ("not", "a", "table") not in toml.document(TRICKY).tables
+    assert ("not", "a", "table") not in reader.document(TRICKY).tables
+    escaped = reader.document('a = "\\U0001F600"\nb = 1\n').entries
+    assert [entry.value for entry in escaped] == [reader.UNKNOWN, 1]
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\n\n", "\r\n", "\n# end"])
@@ -97,10 +100,10 @@ def test_toml_edits_hold_and_go(text: str, ending: str) -> None:
     text = toml.edited(original, tables)
     assert without_marked(text) == original
     assert toml.edited(without_marked(text), tables) == text
-    found = toml.document(text)
+    found = reader.document(text)
     for table, keys in tables.items():
         for key, value in keys.items():
-            entry = found.find((*toml.split_key(table), key))
+            entry = found.find((*reader.split_key(table), key))
             assert entry is not None and entry.value == value
     if sys.version_info >= (3, 11):
         import tomllib
