@@ -28,4 +28,7 @@ attributes:
 attributes:
   action_group:
     description: The action group that a module belongs to, for C(module_defaults).
+    support: full
+    membership:
+      - checkpoint_restore.kubernetes.kubernetes
 """

@@ -42,12 +42,8 @@ attributes:
       - With O(accounts[].token=true) every call makes a new token. With O(accounts[].dest) alone a new one is made only
         when the one in the file has less than O(token_renew_before) left.
   platform:
+    support: full
     platforms: posix
-    support: full
-  action_group:
-    support: full
-    membership:
-      - checkpoint_restore.kubernetes.kubernetes
 options:
   state:
     description:

@@ -62,7 +62,6 @@ attributes:
   idempotent:
     support: full
   platform:
-    description: Target operating systems.
     support: full
     platforms: linux
 notes:

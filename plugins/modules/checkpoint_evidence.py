@@ -116,11 +116,7 @@ attributes:
     support: partial
     details:
       - Each run is noted in the manifest, which changes it. Archives and objects are never written twice.
-  action_group:
-    support: full
-    membership: [checkpoint_restore.kubernetes.kubernetes]
   platform:
-    description: Target operating systems.
     support: full
     platforms: posix
 notes:

@@ -74,7 +74,6 @@ attributes:
     details:
       - An archive that is in O(destination) with the same digest is not fetched again.
   platform:
-    description: Target operating systems.
     support: full
     platforms: posix
 notes:

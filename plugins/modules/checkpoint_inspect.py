@@ -92,7 +92,6 @@ attributes:
   idempotent:
     support: full
   platform:
-    description: Target operating systems.
     support: full
     platforms: posix
 notes:

@@ -32,8 +32,8 @@ attributes:
   idempotent:
     support: full
   platform:
-    platforms: posix
     support: full
+    platforms: linux
 options:
   component:
     description:

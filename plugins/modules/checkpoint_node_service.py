@@ -32,8 +32,8 @@ attributes:
     details:
       - Every call restarts the unit.
   platform:
-    platforms: posix
     support: full
+    platforms: linux
 options:
   name:
     description:

@@ -34,12 +34,8 @@ attributes:
     details:
       - With O(checkpoint=true) every call leaves another archive on the node.
   platform:
+    support: full
     platforms: posix
-    support: full
-  action_group:
-    support: full
-    membership:
-      - checkpoint_restore.kubernetes.kubernetes
 options:
   node:
     description:

@@ -62,9 +62,8 @@ attributes:
   idempotent:
     support: full
   platform:
-    description: Target operating systems.
     support: full
-    platforms: posix
+    platforms: linux
 notes:
   - Works on files of root, so use C(become).
   - Restores need CRIU, and the programs C(unshare) and C(setpriv) of util-linux.

@@ -28,12 +28,8 @@ attributes:
   idempotent:
     support: full
   platform:
+    support: full
     platforms: posix
-    support: full
-  action_group:
-    support: full
-    membership:
-      - checkpoint_restore.kubernetes.kubernetes
 options:
   state:
     description:

@@ -41,12 +41,8 @@ attributes:
       - Every call takes new checkpoints, because the memory of a container changes all the time.
       - With O(not_older_than) a second call within that time changes nothing.
   platform:
+    support: full
     platforms: posix
-    support: full
-  action_group:
-    support: full
-    membership:
-      - checkpoint_restore.kubernetes.kubernetes
 options:
   namespace:
     description:

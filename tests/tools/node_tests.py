@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Unit tests of the code that runs on nodes, on Python 3.9 with the standard library alone (and pytest).
 
-Node-side is every room of module_utils but those named here, which only the controller imports.
+Node-side is every room of module_utils but those named here, of which a node has the table of failures alone: the tests
+of checkpoint_diagnose import it.
 """
 
 from __future__ import annotations

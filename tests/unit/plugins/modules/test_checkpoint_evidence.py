@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import basic
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_evidence as module
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube.scripted import (
     Asked,
@@ -21,6 +20,7 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
     serving,
     status_object,
 )
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import outcome
 
 SECRET = "hunter2"
 Result = dict[str, t.Any]
@@ -41,22 +41,10 @@ class Runner:
     ) -> Result:
         with serving(script or Cluster([])) as server:
             given = {"state": state, "destination": str(self.folder), "host": server.url, "api_key": "token", **options}
-            arguments = {**given, "_ansible_check_mode": check, "_ansible_version": "2.19.14"}
-            text = json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode()
-            self._monkeypatch.setattr(basic, "_ANSIBLE_ARGS", text)
-            # ansible-core 2.19 wants to know how the arguments are written, 2.17 does not ask.
-            self._monkeypatch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
-            # A module tells each warning once in a process; here many modules run in one.
-            self._monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _module, text: self.warnings.append(text))
-            with pytest.raises(SystemExit):
-                module.main()
+            result, warnings = outcome(module, self._monkeypatch, self._capsys, check=check, **given)
+            self.warnings += warnings
             self.asked = server.asked
-        output = self._capsys.readouterr().out
-        assert SECRET not in output
-        result = t.cast("Result", json.loads(output))
-        result.pop("invocation", None)
-        # Ansible's own remarks stay in the process and would turn up in every result after.
-        result.pop("warnings", None)
+        assert SECRET not in json.dumps(result)
         return result
 
     def opened(self, script: t.Callable[[Asked], Say], **options: t.Any) -> Result:

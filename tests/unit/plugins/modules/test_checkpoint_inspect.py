@@ -22,10 +22,10 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
     LEDGERS,
     REAL,
 )
-from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.forensics_runner import (
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import (
     Outcome,
-    differences,
-    run,
+    outcome,
+    undocumented,
     unseen,
 )
 
@@ -55,17 +55,17 @@ NOT_RECORDED = {
 @pytest.fixture
 def looked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runner:
     def runner(module: types.ModuleType, **options: t.Any) -> Outcome:
-        return run(module, monkeypatch, capsys, **options)
+        return outcome(module, monkeypatch, capsys, **options)
 
     return runner
 
 
 @pytest.mark.parametrize("name", sorted(REAL))
 def test_inspection_is_as_documented(looked: Runner, name: str) -> None:
-    outcome = looked(checkpoint_inspect, path=str(FIXTURES / REAL[name]), sections=["everything"])
-    assert differences(outcome.result, checkpoint_inspect) == []
-    assert outcome.result["changed"] is False
-    assert outcome.warnings == []
+    result, warnings = looked(checkpoint_inspect, path=str(FIXTURES / REAL[name]), sections=["everything"])
+    assert undocumented(result, checkpoint_inspect.RETURN, variable=True) == []
+    assert result["changed"] is False
+    assert warnings == []
 
 
 def test_every_documented_key_of_an_inspection_is_returned(looked: Runner, tmp_path: pathlib.Path) -> None:
@@ -75,7 +75,7 @@ def test_every_documented_key_of_an_inspection_is_returned(looked: Runner, tmp_p
     results.append(looked(checkpoint_inspect, path=str(tmp_path)).result)
     (tmp_path / "config.dump").write_text("{}")
     results.append(looked(checkpoint_inspect, path=str(tmp_path)).result)
-    assert unseen(results, checkpoint_inspect) == NOT_RECORDED
+    assert unseen(results, checkpoint_inspect.RETURN) == NOT_RECORDED
 
 
 def test_default_is_a_summary_with_processes_and_findings(looked: Runner) -> None:
@@ -102,9 +102,9 @@ def test_options_reach_the_inspection(looked: Runner) -> None:
 
 def test_notes_are_warnings_too(looked: Runner, tmp_path: pathlib.Path) -> None:
     (tmp_path / "config.dump").write_text("{}")
-    outcome = looked(checkpoint_inspect, path=str(tmp_path))
-    assert [note["text"] for note in outcome.result["notes"]] == [text.split(" (")[0] for text in outcome.warnings]
-    assert outcome.warnings
+    result, warnings = looked(checkpoint_inspect, path=str(tmp_path))
+    assert [note["text"] for note in result["notes"]] == [text.split(" (")[0] for text in warnings]
+    assert warnings
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_list_is_as_documented(looked: Runner, tmp_path: pathlib.Path) -> None:
     cut = pathlib.Path(LEDGER).read_bytes()[:20000]
     (tmp_path / "checkpoint-cut.tar.xz").write_bytes(cut)
     result = looked(checkpoint_info, paths=[str(tmp_path), str(FIXTURES)]).result
-    assert differences(result, checkpoint_info) == []
+    assert undocumented(result, checkpoint_info.RETURN) == []
     assert len([entry for entry in result["checkpoints"] if entry["readable"]]) > len(REAL)
     failed = looked(checkpoint_info, older_than="soon").result
     assert (failed["failed"], failed["code"]) == (True, "invalid_option")
-    assert unseen([result, failed], checkpoint_info) == set()
+    assert unseen([result, failed], checkpoint_info.RETURN) == set()
 
 
 def test_list_with_filters(looked: Runner) -> None:
