@@ -4,7 +4,7 @@
 """Runs on a node, as root: the restore runtime called as a container runtime calls it, with archives that were made to
 do harm, and killed at every stage. The bundle is that of a running container, under another name.
 
-    restore_on_node.py hostile|killed CONTAINER-ID ARCHIVE
+    restore_on_node.py faithful|hostile|killed CONTAINER-ID ARCHIVE
 
 Prints one JSON object: for each case what the runtime said and what it left behind.
 """
@@ -31,6 +31,7 @@ ROOT = "/run/restore-on-node"
 WORK = "/root/restore-on-node"
 CANARY = f"{WORK}/canary"
 NAME = ("it-hostile", "pod", "app")
+RECEIPT = f"{STORE}/receipts/{'_'.join(NAME)}.json"
 Members = dict[str, tuple[tarfile.TarInfo, bytes]]
 
 
@@ -97,6 +98,8 @@ class Node:
             json.dump(self.config, file)
         fields = {"namespace": NAME[0], "pod": NAME[1], "container": NAME[2], "archive": path}
         fields.update(version=1, sha256=hashlib.sha256(data).hexdigest(), expires=int(time.time()) + 600)
+        if os.path.exists(RECEIPT):
+            os.unlink(RECEIPT)
         ticket = f"{STORE}/tickets/{'_'.join(NAME)}.json"
         with open(os.open(ticket, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             json.dump({**fields, **more}, file)
@@ -106,6 +109,14 @@ class Node:
         # Not a pipe: a restored process keeps it open.
         with open(f"{WORK}/said", "wb") as said:
             return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=said, stdin=subprocess.DEVNULL)
+
+    def receipt(self) -> t.Optional[dict[str, t.Any]]:
+        """What the restore runtime left about the last call."""
+        try:
+            with open(RECEIPT, encoding="utf-8") as file:
+                return dict(json.load(file))
+        except FileNotFoundError:
+            return None
 
     def said(self) -> str:
         with open(f"{WORK}/said", encoding="utf-8") as file:
@@ -251,10 +262,75 @@ def hostile(node: Node) -> dict[str, t.Any]:
         result[name] = {
             "status": process.returncode,
             "said": said,
+            "receipt": node.receipt(),
             "left": node.left(),
             "good": good,
             "seconds": seconds,
         }
+    return result
+
+
+def faithful(node: Node) -> dict[str, t.Any]:
+    """What a restore does to the root file system and to masked paths, looked at while the container waits."""
+    note = {"SCHILY.xattr.user.note": "kept"}
+    # CAP_NET_RAW, permitted and effective.
+    capability = {"SCHILY.xattr.security.capability": bytes.fromhex("01000002002000" + "00" * 13).decode()}
+    os.makedirs(f"{node.root}/folder")
+    for name in ("gone", "folder/old"):
+        with open(f"{node.root}/{name}", "wb"):
+            pass
+    difference = node.pack(
+        [
+            member("gone", kind=tarfile.CHRTYPE),
+            member("folder/", kind=tarfile.DIRTYPE, pax_headers={"SCHILY.xattr.trusted.overlay.opaque": "y"}),
+            member("folder/new", b"new"),
+            member("program", b"x", mode=0o4755, pax_headers={**note, **capability}),
+        ]
+    )
+    plain = [value for key, value in node.members.items() if key != "rootfs-diff.tar"]
+    changed = node.pack([*plain, member("rootfs-diff.tar", difference)])
+    whole = node.pack(node.members.values())
+    result: dict[str, t.Any] = {}
+
+    def root(_pid: int) -> dict[str, t.Any]:
+        path = f"{node.root}/program"
+        attributes = {name: os.getxattr(path, name) for name in os.listxattr(path)}
+        shown = {
+            name: value.decode() if name.startswith("user.") else value.hex() for name, value in attributes.items()
+        }
+        return {
+            "attributes": shown,
+            "capability": shown.get("security.capability"),
+            "gone": os.path.lexists(f"{node.root}/gone"),
+            "folder": os.listdir(f"{node.root}/folder"),
+            "mode": oct(os.stat(path).st_mode & 0o7777),
+        }
+
+    def masks(pid: int) -> dict[str, t.Any]:
+        with open(f"/proc/{pid}/root/proc/version", encoding="ascii") as file:
+            return {"version": file.read(), "tty": os.listdir(f"/proc/{pid}/root/proc/tty")}
+
+    def case(name: str, data: bytes, look: t.Callable[[int], dict[str, t.Any]], **more: t.Any) -> None:
+        node.prepare(name, data, **more)
+        process = node.start("case")
+        process.wait(150)
+        result[name] = {"status": process.returncode, "said": node.said(), "receipt": node.receipt(), "seen": None}
+        if process.returncode == 0:
+            result[name]["seen"] = look(json.loads(node.call("state", "case").stdout)["pid"])
+            node.call("delete", "--force", "case")
+        os.unlink(f"{WORK}/{name}.tar")
+        result[name]["left"] = node.left()
+
+    case("difference", changed, root, security="clamp")
+    usual = copy.deepcopy(node.config)
+    # Not root, so that a program that runs as root would be a way to become it.
+    node.config["process"]["user"].update(uid=1001)
+    held = ["uid:0", "gid:0"]
+    case("difference-not-root", changed, root, security="clamp", accept=held)
+    node.config = copy.deepcopy(usual)
+    node.config["linux"]["maskedPaths"] += ["/proc/version", "/proc/tty"]
+    case("masks-refused", whole, masks)
+    case("masks-clamped", whole, masks, security="clamp")
     return result
 
 
@@ -274,7 +350,13 @@ def killed(node: Node) -> dict[str, t.Any]:
         for path in glob.glob(f"{STORE}/tickets/*"):
             os.unlink(path)
         os.unlink(f"{WORK}/killed.tar")
-        result[str(delay)] = {"stage": stage, "status": deleted.returncode, "said": deleted.stderr, "left": node.left()}
+        result[str(delay)] = {
+            "stage": stage,
+            "status": deleted.returncode,
+            "said": deleted.stderr,
+            "receipt": node.receipt(),
+            "left": node.left(),
+        }
     return result
 
 
@@ -283,7 +365,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_unused: sys.exit(1))
     node = Node(container, archive)
     try:
-        print(json.dumps({"hostile": hostile, "killed": killed}[what](node)))
+        print(json.dumps({"faithful": faithful, "hostile": hostile, "killed": killed}[what](node)))
     finally:
         shutil.rmtree(WORK, ignore_errors=True)
 

@@ -10,14 +10,17 @@ import pathlib
 import re
 import subprocess
 import typing as t
+from unittest import mock
 
 import pytest
+from labkit import images
 from support import LAB, SOME_NODES, Cluster, Controller, kubectl, lab, node_run, wait_until
 
 CRIO, CTD = SOME_NODES
 CLASS = "checkpoint-restore"
 STORE = "/var/lib/checkpoint-restore"
 PLACE = "/root/restore-test"
+DIARY = pathlib.Path(__file__).with_name("diary.c")
 ON_NODE = pathlib.Path(__file__).with_name("restore_on_node.py")
 STRICT = {
     "securityContext": {
@@ -124,6 +127,16 @@ def leftovers(node: str) -> str:
     return node_run(node, f"find {places} -mindepth 1 2>/dev/null; grep criu /proc/self/mounts || true")
 
 
+def used(controller: Controller, cluster: Cluster, node: str, pod: str, **more: t.Any) -> dict[str, t.Any]:
+    """What the ticket for the container ``app`` of a pod says of its use."""
+    given = {"namespace": cluster.namespace, "pod": pod, "container": "app", "state": "used", **more}
+    return controller.task("checkpoint_ticket", on=node, keywords={"become": True}, **given)
+
+
+def container_id(cluster: Cluster, pod: str) -> str:
+    return str(cluster.get(pod)["status"]["containerStatuses"][0]["containerID"])
+
+
 def says_no(cluster: Cluster, pod: str) -> str:
     """The sentence of the restore runtime in an event of the pod."""
     found: list[str] = []
@@ -138,10 +151,15 @@ def says_no(cluster: Cluster, pod: str) -> str:
     return found[0]
 
 
+def first_process(cluster: Cluster, node: str, pod: str) -> int:
+    """The PID on the node."""
+    container = container_id(cluster, pod).rpartition("/")[2]
+    return int(json.loads(node_run(node, f"crictl inspect {container}"))["info"]["pid"])
+
+
 def process(cluster: Cluster, node: str, pod: str) -> dict[str, str]:
     """/proc/PID/status of the container's first process, and its root mount's options as "root"."""
-    container = cluster.get(pod)["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    pid = json.loads(node_run(node, f"crictl inspect {container}"))["info"]["pid"]
+    pid = first_process(cluster, node, pod)
     status = dict(line.split(":", 1) for line in node_run(node, f"cat /proc/{pid}/status").splitlines())
     root = next(line for line in node_run(node, f"cat /proc/{pid}/mountinfo").splitlines() if line.split()[4] == "/")
     return {key: value.strip() for key, value in {**status, "root": root.split()[5]}.items()}
@@ -169,6 +187,11 @@ def test_counter_goes_on(
     assert before < first_count(log) <= after + 1
     status = cluster.get(name)["status"]["containerStatuses"][0]
     assert (status["restartCount"], status["ready"]) == (0, True)
+    proved = used(controller, cluster, target, name, container_id=status["containerID"], wait="10s")
+    assert not proved["failed"], proved
+    assert proved["receipt"]["outcome"] == "restored"
+    assert proved["receipt"]["sha256"] == node_run(target, f"sha256sum {PLACE}/{source}.tar").split()[0]
+    assert used(controller, cluster, target, name, container_id="0" * 64)["code"] == "another_container"
     assert leftovers(target) == ""
 
 
@@ -201,6 +224,9 @@ def test_more_than_the_pod_grants(
     sentence = says_no(cluster, refused)
     for name in ("capability:CAP_CHOWN", "capability:CAP_SETUID", "no_new_privs", "writable:/"):
         assert f"[{name}]" in sentence
+    told = used(controller, cluster, target, refused)
+    assert (told["code"], told["receipt"]["code"]) == ("restore_failed", "excess")
+    assert told["message"] in sentence
     cluster.says(clamped, "count")
     assert "listening" not in cluster.logs(clamped)
     held = process(cluster, target, clamped)
@@ -241,6 +267,15 @@ def test_tickets_that_do_not_fit(
     cluster.apply(*(restorable(cluster, name, target) for name in names.values()), ready=False)
     assert "expired at" in says_no(cluster, names["expired"])
     assert "is not the one that the ticket is for" in says_no(cluster, names["replaced"])
+    told = {case: used(controller, cluster, target, name) for case, name in names.items()}
+    codes = {case: (result["code"], result.get("receipt", {}).get("code")) for case, result in told.items()}
+    assert codes == {
+        "none": ("receipt_missing", None),
+        "other": ("receipt_missing", None),
+        "expired": ("restore_failed", "ticket_expired"),
+        "replaced": ("restore_failed", "digest_wrong"),
+    }
+    assert used(controller, cluster, target, names["other"], container="sidecar")["code"] == "not_restored"
     for case in ("none", "other"):
         cluster.says(names[case], "listening")
     cluster.delete(*names.values())
@@ -268,13 +303,48 @@ def test_a_restored_container_restarts_cold_and_a_kept_ticket_serves_the_next_tr
     pod["spec"]["restartPolicy"] = "Always"
     cluster.apply(pod, ready=False)
     assert "cannot be opened" in says_no(cluster, name)
+    assert used(controller, cluster, CTD, name)["receipt"]["code"] == "archive_missing"
     node_run(CTD, f"mv {PLACE}/away.tar {PLACE}/kept.tar")
     cluster.says(name, "count")
     assert first_count(cluster.logs(name)) > counters[CRIO][0]
-    container = cluster.get(name)["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    node_run(CTD, f"crictl stop --timeout 0 {container}")
+    container = container_id(cluster, name)
+    assert used(controller, cluster, CTD, name, container_id=container)["receipt"]["outcome"] == "restored"
+    node_run(CTD, f"crictl stop --timeout 0 {container.rpartition('/')[2]}")
     cluster.says(name, "listening")
+    assert used(controller, cluster, CTD, name, container_id=container_id(cluster, name))["code"] == "another_container"
     assert leftovers(CTD) == ""
+
+
+def on_node(cluster: Cluster, what: str) -> dict[str, t.Any]:
+    """Run restore_on_node.py beside a running pod."""
+    name = f"beside-{what}"
+    # Not the port that the restored counter wants in the same network namespace.
+    cluster.apply(restorable(cluster, name, CTD, args=["9090"]))
+    cluster.says(name, "listening on 9090")
+    container = container_id(cluster, name).rpartition("/")[2]
+    arguments = ("exec", CTD, "python3", "-", what, container, f"{PLACE}/{CTD}.tar")
+    done = lab(*arguments, input=ON_NODE.read_text(), timeout=900)
+    cluster.delete(name)
+    return dict(json.loads(done.stdout))
+
+
+def is_faithful(found: dict[str, t.Any]) -> None:
+    """What ``restore_on_node.py faithful`` found is as it should be."""
+    assert {name: case["said"] for name, case in found.items() if case["status"]} == {"masks-refused": mock.ANY}
+    assert {name: case["left"] for name, case in found.items() if case["left"]} == {}
+    refused = found["masks-refused"]["receipt"]
+    assert refused["code"] == "excess"
+    assert all(f"[masked:{path}]" in refused["reason"] for path in ("/proc/version", "/proc/tty"))
+    assert found["masks-clamped"]["seen"] == {"version": "", "tty": []}
+    assert found["difference"]["seen"] == {
+        "attributes": {"user.note": "kept", "security.capability": found["difference"]["seen"]["capability"]},
+        "capability": "0100000200200000000000000000000000000000",
+        "gone": False,
+        "folder": ["new"],
+        "mode": "0o4755",
+    }
+    assert found["difference-not-root"]["seen"]["attributes"] == {"user.note": "kept"}
+    assert found["difference-not-root"]["seen"]["mode"] == "0o755"
 
 
 @pytest.fixture
@@ -309,6 +379,7 @@ def test_crun_restores_what_crun_and_runc_have_dumped(
             assert "listening" not in log
             assert first_count(log) > (1 if source == "crun" else counters[CRIO][0])
             assert process(cluster, target, name)["Name"] == "counter"
+    is_faithful(on_node(cluster, "faithful"))
     # Its containers can be stopped by no other runtime.
     status, output = role(installed)
     assert status != 0
@@ -317,17 +388,67 @@ def test_crun_restores_what_crun_and_runc_have_dumped(
     assert leftovers(CRIO) == leftovers(CTD) == ""
 
 
-def on_node(cluster: Cluster, what: str) -> dict[str, t.Any]:
-    """Run restore_on_node.py beside a running pod."""
-    name = f"beside-{what}"
-    # Not the port that the restored counter wants in the same network namespace.
-    cluster.apply(restorable(cluster, name, CTD, args=["9090"]))
-    cluster.says(name, "listening on 9090")
-    container = cluster.get(name)["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-    arguments = ("exec", CTD, "python3", "-", what, container, f"{PLACE}/{CTD}.tar")
-    done = lab(*arguments, input=ON_NODE.read_text(), timeout=900)
-    cluster.delete(name)
-    return dict(json.loads(done.stdout))
+@pytest.fixture(scope="module")
+def diaries(
+    cluster: Cluster, facts: dict[str, t.Any], tmp_path_factory: pytest.TempPathFactory
+) -> t.Callable[[str, str], dict[str, t.Any]]:
+    """The image of diary.c, and for each node an archive of it and the content of its volume, on both nodes."""
+    program = tmp_path_factory.mktemp("diary") / "diary"
+    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-static", "-s", "-o", program, DIARY], check=True)
+    where = {"ca_file": pathlib.Path(facts["ca"]), "address": facts["registry_address"]}
+    images.push(facts["registry"], "it-diary", "1", {"/bin/diary": program}, entrypoint=["/bin/diary"], **where)
+
+    def pod(name: str, node: str) -> dict[str, t.Any]:
+        mounts = [{"name": "data", "mountPath": "/data"}]
+        made = cluster.pod(name, node, "it-diary", volumeMounts=mounts)
+        made["spec"].update(volumes=[{"name": "data", "emptyDir": {}}], restartPolicy="Never")
+        return made
+
+    for source in (CRIO, CTD):
+        name = f"diary-{source}"
+        cluster.apply(pod(name, source))
+        cluster.says(name, "read 2")
+        archive = checkpoint(cluster, source, name)
+        uid = cluster.get(name)["metadata"]["uid"]
+        content = f"{PLACE}/content.tar"
+        volume = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/data"
+        node_run(source, f"umask 077; mkdir -p {PLACE}; tar --create --file={content} --directory={volume} .")
+        for target in (CRIO, CTD):
+            carry(source, archive, target, f"diary-{source}")
+            carry(source, content, target, f"diary-{source}-data")
+        cluster.delete(name)
+    return pod
+
+
+@pytest.mark.parametrize(("source", "target"), [(CRIO, CTD), (CTD, CRIO)])
+def test_the_contents_of_an_emptydir_volume(
+    cluster: Cluster,
+    controller: Controller,
+    diaries: t.Callable[[str, str], dict[str, t.Any]],
+    source: str,
+    target: str,
+) -> None:
+    archive, content = f"diary-{source}", f"{PLACE}/diary-{source}-data.tar"
+    cases: dict[str, dict[str, str]] = {"without": {}, "unknown": {"/other": content}, "with": {"/data": content}}
+    for case, volumes in cases.items():
+        pod = diaries(f"{case}-{target}", target)
+        pod["spec"]["runtimeClassName"] = CLASS
+        ticket(controller, cluster, target, f"{case}-{target}", archive, security="clamp", volumes=volumes)
+        cluster.apply(pod, ready=False)
+    assert "not in the volumes of the new pod: '/data/diary'" in says_no(cluster, f"without-{target}")
+    assert "has no volume at /other" in says_no(cluster, f"unknown-{target}")
+    restored = f"with-{target}"
+    cluster.says(restored, "three lines")
+    assert int(re.findall(r"read (\d+)", cluster.logs(restored))[0]) > 2
+    root = f"/proc/{first_process(cluster, target, restored)}/root"
+    assert node_run(target, f"cat {root}/data/diary; stat --format=%a {root}/data/diary") == "one\ntwo\nthree\n600\n"
+    if source == CRIO:
+        # containerd's archives have no extended attributes but security.capability.
+        program = f"import os; print(os.getxattr('{root}/changed', 'user.note').decode())"
+        assert node_run(target, f'python3 -c "{program}"') == "kept\n"
+    assert node_run(target, f"ls {root}/tmp; ls {root}/etc/group 2>/dev/null", check=False) == "kept\n"
+    cluster.delete(*(f"{case}-{target}" for case in cases))
+    assert leftovers(target) == ""
 
 
 def test_hostile_and_broken_archives(cluster: Cluster, counters: dict[str, tuple[int, int]]) -> None:
@@ -343,6 +464,8 @@ def test_hostile_and_broken_archives(cluster: Cluster, counters: dict[str, tuple
             sentence = case["said"].splitlines()[-1]
             assert sentence.startswith("checkpoint-restore: "), (name, case["said"])
             assert "not foreseen" not in sentence, (name, sentence)
+            assert sentence == f"checkpoint-restore: {case['receipt']['reason']}"
+        assert case["receipt"]["outcome"] == ("restored" if case["good"] else "failed"), (name, case)
 
 
 def test_killed_at_any_moment(cluster: Cluster, counters: dict[str, tuple[int, int]]) -> None:
@@ -354,6 +477,14 @@ def test_killed_at_any_moment(cluster: Cluster, counters: dict[str, tuple[int, i
     assert () in stages
     assert any("ticket.json" in stage for stage in stages)
     assert any("waiting" in stage for stage in stages)
+    for case in found.values():
+        if "ticket.json" in case["stage"] and "waiting" not in case["stage"]:
+            assert case["receipt"]["code"] == "killed", case
+
+
+def test_what_a_restore_does_to_the_root_and_its_masks(cluster: Cluster, counters: dict[str, tuple[int, int]]) -> None:
+    assert counters
+    is_faithful(on_node(cluster, "faithful"))
 
 
 def test_the_runtime_class(controller: Controller, undo: t.Callable[[t.Callable[[], t.Any]], None]) -> None:

@@ -24,8 +24,9 @@ from .._common.errors import CheckpointError
 from . import cgroups
 from .bundle import Bundle
 from .command import Command
+from .receipt import Receipts, receipt
 from .restoring import Runtime
-from .ticket import BASE, Name, Tickets, private_folder, read
+from .ticket import BASE, Name, Ticket, Tickets, private_folder, read
 
 CONTAINER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,255}")
 LOCK = "lock"
@@ -60,6 +61,7 @@ class Attempt:
         self._about = os.path.join(self.folder, "about.json")
         self._waiting = os.path.join(self.folder, "waiting")
         self._lock: t.Optional[int] = None
+        self._begun: t.Optional[float] = None
 
     @property
     def exists(self) -> bool:
@@ -72,6 +74,7 @@ class Attempt:
 
     def begin(self, program: str, command: Command, bundle: Bundle) -> None:
         """Make the folder, with what undoing it takes."""
+        self._begun = time.monotonic()
         private_folder(os.path.dirname(self.folder))
         # It gets its name when it is locked, so that no sweep takes it for one without a holder.
         new = os.path.join(os.path.dirname(self.folder), f".{self.container}")
@@ -84,7 +87,7 @@ class Attempt:
             "program": program,
             "leading": command.globals_for_own_use(),
             "cgroups": str(bundle.linux.get("cgroupsPath") or ""),
-            "config": bundle.config_path,
+            "name": bundle.name,
         }
         with open(self._about, "w", encoding="utf-8") as file:
             json.dump(about, file)
@@ -115,6 +118,7 @@ class Attempt:
         """The container is restored and paused: what it was restored from is not needed any more."""
         with open(self._waiting, "wb"):
             pass
+        self._leave_receipt(self._ticket(), None)
         for path in (self.images, self.work):
             shutil.rmtree(path, ignore_errors=True)
         os.unlink(self.ticket_path)
@@ -153,14 +157,32 @@ class Attempt:
         else:
             self.undo()
 
-    def undo(self) -> None:
-        """Leave nothing of a restore that did not come to its end; its ticket goes back if it says so."""
+    def undo(self, error: t.Optional[CheckpointError] = None) -> None:
+        """Leave nothing of a restore that did not come to its end; its ticket goes back if it says so.
+
+        Without an error it was killed."""
         self.end_container()
-        with contextlib.suppress(CheckpointError):
-            ticket = read(self.ticket_path)
+        if os.path.lexists(self.ticket_path):
+            ticket = self._ticket()
+            newer = ticket is not None and os.path.lexists(Tickets(self.base).path(ticket.name))
             if ticket is not None and ticket.on_failure == "keep":
                 Tickets(self.base).give_back(ticket.name, self.ticket_path)
+            if not newer:
+                self._leave_receipt(ticket, error or CheckpointError("killed", "The restore was killed"))
         self.forget()
+
+    def _ticket(self) -> t.Optional[Ticket]:
+        with contextlib.suppress(CheckpointError):
+            return read(self.ticket_path)
+        return None
+
+    def _leave_receipt(self, ticket: t.Optional[Ticket], error: t.Optional[CheckpointError]) -> None:
+        """A restore is none the worse for a receipt that could not be left."""
+        name = self._known().get("name")
+        seconds = None if self._begun is None else time.monotonic() - self._begun
+        if name:
+            with contextlib.suppress(OSError, CheckpointError):
+                Receipts(self.base).put(receipt(Name(*name), self.container, ticket, seconds, error))
 
     def is_stale(self) -> bool:
         """Whether nobody will come back for it. Takes the lock of one that is."""
@@ -177,7 +199,8 @@ class Attempt:
 
 
 def sweep(base: str = BASE) -> None:
-    """Undo what processes that were killed have left."""
+    """Undo what processes that were killed have left, and remove old receipts."""
+    Receipts(base).sweep(time.time())
     try:
         entries = list(os.scandir(os.path.join(base, "restores")))
     except FileNotFoundError:

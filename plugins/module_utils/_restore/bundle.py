@@ -71,6 +71,7 @@ class Mount(t.NamedTuple):
     path: str
     type: str
     options: frozenset[str]
+    source: str = ""
 
     @property
     def read_only(self) -> bool:
@@ -119,7 +120,10 @@ class Bundle:
     def mounts(self) -> list[Mount]:
         return [
             Mount(
-                resolve(self.root, mount["destination"]), mount.get("type") or "", frozenset(mount.get("options") or ())
+                resolve(self.root, mount["destination"]),
+                mount.get("type") or "",
+                frozenset(mount.get("options") or ()),
+                mount.get("source") or "",
             )
             for mount in self.config.get("mounts") or ()
         ]

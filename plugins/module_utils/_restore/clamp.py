@@ -16,8 +16,8 @@ import typing as t
 from .._criu.images import Images
 from .._criu.names import CAPABILITIES
 from .bundle import Bundle
-from .edit import Message, change, field
-from .security import MS_RDONLY, Excess, Granted, point_of
+from .edit import Message, change, entries, field, write
+from .security import MS_RDONLY, Excess, Granted, mask_patterns, point_of
 
 THREAD_CORE = field("core_entry", "thread_core")
 CREDS = field("thread_core_entry", "creds")
@@ -26,6 +26,8 @@ GRANTED_BY = {"cap_inh": "bounding", "cap_bnd": "bounding", "cap_prm": "permitte
 GRANTED_BY["cap_amb"] = "permitted"
 MOUNT_FLAGS = field("mnt_entry", "flags")
 MOUNT_POINT = field("mnt_entry", "mountpoint")
+MOUNT_ID = field("mnt_entry", "mnt_id")
+MOUNT_PARENT = field("mnt_entry", "parent_mnt_id")
 
 
 def _mask(names: t.Iterable[str]) -> int:
@@ -36,6 +38,16 @@ def _mask(names: t.Iterable[str]) -> int:
     return mask
 
 
+def _around(point: str, mounts: t.Sequence[Message]) -> int:
+    """The mnt_id of the mount that a path lies in."""
+    depth, found = 0, 0
+    for mount in mounts:
+        place = point_of(mount.text(MOUNT_POINT))
+        if (place == "/" or point.startswith(f"{place}/")) and len(place) > depth:
+            depth, found = len(place), mount.number(MOUNT_ID)
+    return found
+
+
 class Clamp:
     """Takes away these excesses and nothing else."""
 
@@ -43,6 +55,7 @@ class Clamp:
         self._folder = folder
         self._images = images
         self._granted = Granted(bundle)
+        self._patterns = mask_patterns(images, bundle)
 
     def take(self, found: t.Sequence[Excess]) -> None:
         names = {excess.name for excess in found}
@@ -58,6 +71,25 @@ class Clamp:
         for prefix, with_each in (("core", core), ("mountpoints", mount)):
             for identifier in self._images.ids(prefix):
                 change(os.path.join(self._folder, f"{prefix}-{identifier}.img"), with_each)
+        masked = sorted(name.partition(":")[2] for name in names if name.startswith("masked:"))
+        for identifier in self._images.ids("mountpoints") if masked else ():
+            self._mask(os.path.join(self._folder, f"mountpoints-{identifier}.img"), masked)
+
+    def _mask(self, path: str, masked: t.Sequence[str]) -> None:
+        """Add mounts over these paths, each like a mask that was dumped."""
+        magic, mounts = entries(path)
+        for point in masked:
+            pattern = self._patterns[os.path.isdir(point)]
+            for message in mounts:
+                if message.number(MOUNT_ID) == pattern:
+                    added = Message(bytes(message))
+                    written = message.text(MOUNT_POINT)
+                    added.set(MOUNT_ID, 1 + max(mount.number(MOUNT_ID) for mount in mounts))
+                    added.set(MOUNT_PARENT, _around(point, mounts))
+                    added.set(MOUNT_POINT, (("." if written.startswith(".") else "") + point).encode())
+                    mounts.append(added)
+                    break
+        write(path, magic, mounts)
 
     def _core(self, message: Message, capabilities: int, no_new_privs: bool) -> None:
         own = message.message(THREAD_CORE)

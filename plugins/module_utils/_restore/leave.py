@@ -15,35 +15,44 @@ import time
 import typing as t
 
 from .._common.errors import CheckpointError
+from .receipt import Receipts
 from .ticket import BASE, Name, Ticket, Tickets, instant
 from .unpack import Opened
+from .volumes import content_of
 
 
 class Outcome(t.NamedTuple):
-    """Whether something was changed, and what was and is there: each a ticket's fields, empty for none."""
+    """Whether something was changed, what was and is there (each a ticket's fields, empty for none), and the receipt of
+    its use, if that was asked for."""
 
     changed: bool
     path: str
     before: dict[str, t.Any]
     after: dict[str, t.Any]
+    receipt: t.Optional[dict[str, t.Any]] = None
 
 
 def leave(wanted: Ticket, checksum: str, *, check: bool, base: str = BASE) -> Outcome:
     """Leave a ticket, unless there is one that says the same and has not expired.
 
     ``checksum``: the SHA-256 that the archive has to have, as "sha256:HEX" or "HEX"; empty to take that of the file
-    that is there. Raises CheckpointError, among them checksum_wrong, archive_missing, archive_untrusted.
+    that is there, as of what goes into volumes. Raises CheckpointError, among them checksum_wrong, archive_missing,
+    archive_untrusted.
     """
     dataclasses.replace(wanted, sha256=None).check()
-    ticket = dataclasses.replace(wanted, sha256=_digest(wanted, checksum.rpartition(":")[2].lower()))
+    volumes = {point: content_of(point, content["path"]) for point, content in wanted.volumes.items()}
+    sha256 = _digest(wanted, checksum.rpartition(":")[2].lower())
+    ticket = dataclasses.replace(wanted, sha256=sha256, volumes=volumes)
     ticket.check()
     tickets = Tickets(base)
     path = tickets.path(ticket.name)
-    before = _there(tickets, ticket.name)
+    before = there(tickets, ticket.name)
     same = before is not None and dataclasses.replace(before, expires=ticket.expires) == ticket
     if before is not None and same and before.expires > time.time():
         return Outcome(False, path, _shown(before), _shown(before))
     if not check:
+        # What became of an earlier ticket says nothing of this one.
+        Receipts(base).remove(ticket.name)
         tickets.put(ticket)
     return Outcome(True, path, _shown(before), _shown(ticket))
 
@@ -51,12 +60,12 @@ def leave(wanted: Ticket, checksum: str, *, check: bool, base: str = BASE) -> Ou
 def take_back(name: Name, *, check: bool, base: str = BASE) -> Outcome:
     """Take a ticket back. One that a restore has claimed is no longer there to be taken back."""
     tickets = Tickets(base)
-    before = _there(tickets, name)
+    before = there(tickets, name)
     changed = before is not None if check else tickets.withdraw(name)
     return Outcome(changed, tickets.path(name), _shown(before), {})
 
 
-def _there(tickets: Tickets, name: Name) -> t.Optional[Ticket]:
+def there(tickets: Tickets, name: Name) -> t.Optional[Ticket]:
     """The ticket that is there; one that cannot be read counts as none, and is replaced."""
     with contextlib.suppress(CheckpointError):
         return tickets.get(name)

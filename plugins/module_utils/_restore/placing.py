@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import secrets
 import shutil
 import sys
 import typing as t
 
 from .._common.errors import CheckpointError
 from .._node.programs import which
+from .._settings import kept
+from .._settings.changes import Plan
 from .._settings.validate import validate
 from . import install
 from .handler import Handler, plans
@@ -25,6 +26,7 @@ from .ticket import BASE, private_folder
 
 BUNDLES = "/run/containerd/io.containerd.runtime.v2.task/*/*/options.json"
 LARGEST = 1 << 20
+OWN_FOLDERS = ("archives", "receipts", "restores", "tickets")
 
 
 def run(params: t.Mapping[str, t.Any], *, check: bool) -> dict[str, t.Any]:
@@ -52,13 +54,25 @@ def run(params: t.Mapping[str, t.Any], *, check: bool) -> dict[str, t.Any]:
     for plan in found:
         validate(plan)
         changes += plan.described()
+    due = [
+        unit for plan in found for pending in [kept.journal("/", plan.component)] if pending for unit in pending.restart
+    ]
     if not check:
-        _write(files, found)
+        try:
+            _write(files, found)
+        except OSError as error:
+            raise CheckpointError(
+                "write_failed",
+                "The restore runtime could not be put in its place, or not be removed",
+                hint="Make room on the node's disk, then run it again",
+                message=str(error),
+            ) from error
     diffs = [diff for plan in found for diff in plan.diffs()]
     return {
         "changed": bool(changes),
         "changes": changes,
-        "restart": sorted({unit for plan in found if plan.changes for unit in plan.restart}),
+        # One that an earlier run was interrupted before counts as well.
+        "restart": sorted({unit for plan in found if plan.changes for unit in plan.restart}.union(due)),
         "version": install.VERSION,
         "program": front,
         "diff": diffs,
@@ -121,46 +135,33 @@ def _require_unused(front: str, runtime: t.Optional[str]) -> None:
         )
 
 
-def _write(files: t.Mapping[str, t.Optional[bytes]], found: t.Sequence[t.Any]) -> None:
-    """The programs before the handlers when they come, after them when they go."""
-    texts = {
-        change.path: None if change.after is None else change.after.encode("utf-8", "surrogateescape")
-        for plan in found
-        for change in plan.changes
-    }
+def _write(files: t.Mapping[str, t.Optional[bytes]], found: t.Sequence[Plan]) -> None:
+    """The programs before the handlers when they come, after them when they go. Raises OSError.
+
+    The runtimes' files as they were are kept until the change is confirmed, as those of their own settings are.
+    """
     going = None in files.values()
-    for path, content in [*texts.items(), *files.items()] if going else [*files.items(), *texts.items()]:
+    if not going:
+        _write_programs(files)
+        private_folder(os.path.join(BASE, "tickets"))
+    for plan in found:
+        if plan.changes:
+            kept.apply("/", plan)
+    if going:
+        _write_programs(files)
+        # The roles that prepare a node keep theirs in the same place.
+        for name in OWN_FOLDERS:
+            shutil.rmtree(os.path.join(BASE, name), ignore_errors=True)
+        for folder in (BASE, os.path.dirname(next(iter(files)))):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+
+def _write_programs(files: t.Mapping[str, t.Optional[bytes]]) -> None:
+    for path, content in files.items():
         if not _action(path, content):
             continue
         if content is None:
             os.unlink(path)
         else:
-            replace(path, content, 0o755 if os.path.basename(path) == install.FRONT else 0o644)
-    if going:
-        # The roles that prepare a node keep theirs in the same place.
-        for name in ("tickets", "restores"):
-            shutil.rmtree(os.path.join(BASE, name), ignore_errors=True)
-        for folder in (BASE, os.path.dirname(next(iter(files)))):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-    else:
-        private_folder(os.path.join(BASE, "tickets"))
-
-
-def replace(path: str, content: bytes, mode: int) -> None:
-    """Write a file under another name and put it in its place; a file that is there keeps its mode."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    new = f"{path}.{secrets.token_hex(4)}"
-    with contextlib.suppress(FileNotFoundError):
-        mode = os.stat(path).st_mode & 0o7777
-    try:
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(new, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(new)
-        raise
+            kept.write(path, content, mode=0o755 if os.path.basename(path) == install.FRONT else 0o644)

@@ -19,11 +19,12 @@ import typing as t
 from .._common.errors import CheckpointError
 from .._criu.images import Images
 from .._criu.wire import Fields, number, text
-from .bundle import Bundle
+from .bundle import Bundle, resolve
 from .edit import Message, change, field
 from .security import ALWAYS, dumped_mounts, mount_point, point_of
 
 NULL = "/dev/null"
+MAX_FILE = 1 << 20
 NETWORK_LOCK_SKIP = 2
 """criu images/rpc.proto, CriuNetworkLockMethod."""
 
@@ -94,8 +95,8 @@ class Repairs:
     def missing_mounts(self) -> list[dict[str, t.Any]]:
         """Mounts for config.json that the dumping runtime made by itself and this one does not.
 
-        They are empty files beside config.json, to live as long as the container. Raises CheckpointError mount_missing
-        for any other mount that the new pod does not have.
+        They are files beside config.json, to live as long as the container, with what the image has there. Raises
+        CheckpointError mount_missing for any other mount that the new pod does not have.
         """
         there = {mount.path for mount in self._bundle.mounts}
         added: list[dict[str, t.Any]] = []
@@ -110,12 +111,21 @@ class Repairs:
                     hint="Give the new pod the mounts of the old one",
                 )
             source = os.path.join(self._bundle.path, "restored" + point.replace("/", "-"))
-            with open(source, "wb"):
-                pass
+            with open(source, "wb") as file:
+                file.write(self._of_the_image(point))
             added.append(
                 {"destination": point, "type": "bind", "source": source, "options": ["bind", "rw", "rprivate"]}
             )
         return added
+
+    def _of_the_image(self, point: str) -> bytes:
+        root = os.path.realpath(self._bundle.root)
+        path = root + resolve(root, point)
+        # A path that still has links in it leads who knows where.
+        if os.path.realpath(path) != path or not os.path.isfile(path):
+            return b""
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE)
 
     def _needs_source(self, point: str) -> bool:
         masked = self._bundle.linux.get("maskedPaths") or ()
@@ -145,10 +155,10 @@ def _inventory(entry: Message) -> None:
 def criu_options(images: Images) -> list[str]:
     """Options for CRIU that no image can say: connections are closed, as the new pod has another address."""
     sockets = [entry.fields.get("isk") for entry in images.each("files")]
-    if number(images.one("inventory"), "tcp_close") or any(_connected(fields) for fields in sockets if fields):
+    if number(images.one("inventory"), "tcp_close") or any(connected(fields) for fields in sockets if fields):
         return ["tcp-close"]
     return []
 
 
-def _connected(fields: Fields) -> bool:
+def connected(fields: Fields) -> bool:
     return number(fields, "proto") == IPPROTO_TCP and number(fields, "state") not in UNCONNECTED

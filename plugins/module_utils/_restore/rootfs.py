@@ -3,27 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Applying what the container had changed in its root file system, inside the new container's root.
 
-It happens in a child process that has made that root its own, so that no name and no link leads out of it. CRI-O and
-Podman write a tar and a list of deleted paths, containerd an OCI layer (image-spec 1.1, layer.md: whiteouts).
+CRI-O and Podman write a tar and a list of deleted paths, containerd an OCI layer (image-spec 1.1, layer.md: whiteouts).
+A tar of an overlay's upper directory has its marks: Linux, Documentation/filesystems/overlayfs.rst.
 
 Private to this collection: no promise of compatibility to anybody else.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-import stat
+import typing as t
 
 from .._archive.archive import Archive
 from .._archive.members import Member
-from .._archive.rootfs import OPAQUE, WHITEOUT, RootfsChanges, changes
+from .._archive.rootfs import RootfsChanges, changes, is_whiteout, overlay_mark
 from .._common.errors import CheckpointError
-
-MAX_REASON = 4096
-SET_ID = stat.S_ISUID | stat.S_ISGID
-WRITTEN = ("file", "directory", "symlink", "hardlink", "fifo")
+from . import writing
+from .writing import empty, inside, remove, require_writable, write_all
 
 
 def wanted(archive: Archive) -> RootfsChanges:
@@ -31,119 +26,50 @@ def wanted(archive: Archive) -> RootfsChanges:
     found = changes(archive)
     unreadable = [note for note in archive.notes if note["code"] == "nested_unreadable"]
     if unreadable:
-        raise _refused(unreadable[0]["text"])
-    for member in found.tree.members if found.tree is not None else ():
-        if member.unsafe:
-            raise _refused(f"{member.name!a} leads out of it")
-        if member.kind not in WRITTEN and member.name:
-            kind = "of an unknown kind" if member.kind == "other" else f"a {member.kind.replace('_', ' ')}"
-            raise _refused(f"{member.name!a} is {kind}")
-        if not member.complete:
-            raise _refused(f"{member.name!a} is cut short")
-    cut = found.tree is not None and [note for note in found.tree.notes if note["code"] == "archive_cut"]
+        raise refused(unreadable[0]["text"])
+    members = found.tree.members if found.tree is not None else []
+    require_writable((member for member in members if member.unsafe or _has_content(member)), refused)
+    for member in members:
+        for mark in ("redirect", "metacopy"):
+            if overlay_mark(member, mark) is not None:
+                raise refused(f"of {member.name!a} it has only overlayfs's reference to what is elsewhere ({mark})")
+    if [path for path in found.deleted if path.rpartition("/")[2] in ("", ".", "..")]:
+        raise refused("what is deleted is not a file or folder with a name")
+    bad = ("archive_cut", "too_many_members")
+    cut = found.tree is not None and [note for note in found.tree.notes if note["code"] in bad]
     if cut:
-        raise _refused(cut[0]["text"])
+        raise refused(cut[0]["text"])
     return found
 
 
-def _refused(why: str) -> CheckpointError:
+def refused(why: str) -> CheckpointError:
     return CheckpointError("rootfs_refused", f"The changes of the root file system cannot be restored: {why}")
 
 
 def set_id_files(found: RootfsChanges) -> list[str]:
-    """Files that run as their owner: a way for a process of another user to become root."""
-    return [f"/{member.name}" for member in found.members if member.kind == "file" and member.mode & SET_ID]
+    """Changed files that run with more than whoever starts them has."""
+    return writing.set_id_files(found.members)
 
 
-def apply(found: RootfsChanges, root: str, keep_set_id: bool) -> None:
-    """Write the changes below the root. Raises CheckpointError rootfs_refused, with what stands in the way."""
+def apply(found: RootfsChanges, root: str, harmless: t.Collection[str]) -> None:
+    """Write the changes below the root; ``harmless`` as in write_all().
+
+    Raises CheckpointError rootfs_refused, with what stands in the way.
+    """
     if found.tree is None and not found.deleted:
         return
-    needed = sum(member.size for member in found.members)
-    free = os.statvfs(root)
-    if needed > free.f_bavail * free.f_frsize:
-        raise _refused(f"they take {needed} bytes, and there is not that much space left")
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reading)
-            os.chroot(root)
-            os.chdir("/")
-            os.umask(0o022)
-            _apply(found, keep_set_id)
-            status = 0
-        except BaseException as error:
-            os.write(writing, f"{error}".encode("utf-8", "replace")[:MAX_REASON])
-        finally:
-            os._exit(status)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as file:
-        reason = file.read(MAX_REASON).decode("utf-8", "replace")
-    _child, status = os.waitpid(child, 0)
-    if status:
-        raise _refused(reason or "it was interrupted")
+    written = [member for member in found.tree.members if _has_content(member)] if found.tree is not None else []
+
+    def work() -> None:
+        # What is gone goes first, wherever it stands: an OCI layer's whiteouts are about the layers below it.
+        for path in found.replaced:
+            empty(path)
+        for path in found.deleted:
+            remove(path)
+        write_all(written, harmless)
+
+    inside(root, work, sum(member.size for member in written), refused)
 
 
-def _apply(found: RootfsChanges, keep_set_id: bool) -> None:
-    for path in found.deleted:
-        _remove(path)
-    folders: list[Member] = []
-    for member in found.tree.members if found.tree is not None else ():
-        base = member.name.rpartition("/")[2]
-        if base == OPAQUE:
-            _empty(os.path.dirname("/" + member.name))
-        elif member.name and not base.startswith(WHITEOUT):
-            _write(member, "/" + member.name, keep_set_id)
-            if member.kind == "directory":
-                folders.append(member)
-    for member in reversed(folders):
-        os.utime("/" + member.name, (member.mtime, member.mtime))
-
-
-def _remove(path: str) -> None:
-    try:
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass
-
-
-def _empty(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for name in os.listdir(path):
-            _remove(os.path.join(path, name))
-
-
-def _write(member: Member, path: str, keep_set_id: bool) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    mode = member.mode if keep_set_id else member.mode & ~SET_ID
-    if member.kind == "directory":
-        if not os.path.isdir(path) or os.path.islink(path):
-            _remove(path)
-            os.mkdir(path)
-    else:
-        _remove(path)
-        if member.kind == "symlink":
-            os.symlink(member.link, path)
-        elif member.kind == "hardlink":
-            os.link("/" + member.link.lstrip("/"), path, follow_symlinks=False)
-            return
-        elif member.kind == "fifo":
-            os.mkfifo(path)
-        else:
-            _content(member, path)
-    os.chown(path, member.uid, member.gid, follow_symlinks=False)
-    if member.kind != "symlink":
-        os.chmod(path, mode)
-        os.utime(path, (member.mtime, member.mtime))
-
-
-def _content(member: Member, path: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        for piece in member.chunks():
-            file.write(piece)
+def _has_content(member: Member) -> bool:
+    return bool(member.name) and not is_whiteout(member)

@@ -22,21 +22,21 @@ import syslog
 import time
 import typing as t
 
-from .._archive.rootfs import RootfsChanges
 from .._common.errors import CheckpointError
 from . import rootfs
 from .attempt import CONTAINER_ID, LOCK_SECONDS, Attempt, claim, sweep
 from .bundle import Bundle
 from .clamp import Clamp
 from .command import Command, parse
+from .receipt import sentence
 from .repairs import Repairs, criu_options
 from .restoring import Runtime
-from .security import Excess, Granted, excesses, judge
+from .security import SET_ID, excesses, judge, set_id_excesses
 from .ticket import BASE, Name, Ticket, Tickets, read
-from .unpack import Opened, check_pages, check_tmpfs, unpack
+from .unpack import Opened, check_pages, check_tmpfs, images_in, unpack
+from .volumes import Filling, empty_dir, require_open_files
 
 NAME = "checkpoint-restore"
-MAX_SENTENCE = 2000
 
 
 def restore(attempt: Attempt, ticket: Ticket, bundle: Bundle, runtime: Runtime) -> None:
@@ -44,21 +44,35 @@ def restore(attempt: Attempt, ticket: Ticket, bundle: Bundle, runtime: Runtime) 
     ticket.check_in_time(time.time())
     if bundle.process.get("terminal"):
         raise CheckpointError("terminal", "A container with a terminal cannot be restored")
-    with contextlib.closing(Opened(ticket.archive)) as opened:
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(contextlib.closing(Opened(ticket.archive)))
         _same_image(opened, bundle)
+        fillings = [
+            stack.enter_context(contextlib.closing(Filling(point, content, empty_dir(point, bundle))))
+            for point, content in ticket.volumes.items()
+        ]
         images = unpack(opened, ticket.sha256, attempt.images)
         check_pages(images)
         check_tmpfs(images)
         changed = rootfs.wanted(opened.archive)
-        taken = judge([*excesses(images, bundle), *_set_id(changed, bundle)], ticket.security, ticket.accept)
+        paths = [*rootfs.set_id_files(changed), *(path for filling in fillings for path in filling.set_id_files())]
+        taken = judge([*excesses(images, bundle), *set_id_excesses(paths, bundle)], ticket.security, ticket.accept)
+        harmless = {excess.name.partition(":")[2] for excess in taken if excess.name.startswith(SET_ID)}
         kind = runtime.kind()
         repairs = Repairs(attempt.images, images, bundle, kind)
         added = repairs.missing_mounts()
         Clamp(attempt.images, images, bundle).take(taken)
         repairs.run()
+        # As they are now, and no more than was allowed must be in them, whatever tricks their maker knew.
+        images = images_in(attempt.images)
+        if taken:
+            judge(excesses(images, bundle), "refuse", ticket.accept)
         with open(os.path.join(attempt.work, ".criu", "default.conf"), "w", encoding="ascii") as file:
             file.writelines(f"{option}\n" for option in criu_options(images))
-        rootfs.apply(changed, bundle.root, keep_set_id=not any(excess.name.startswith("set_id:") for excess in taken))
+        rootfs.apply(changed, bundle.root, harmless)
+        for filling in fillings:
+            filling.fill(harmless)
+        require_open_files(images, bundle)
         with bundle.with_mounts(added):
             runtime.restore(attempt.images, attempt.work, kind)
     paused = runtime.call("pause", attempt.container)
@@ -76,13 +90,6 @@ def _same_image(opened: Opened, bundle: Bundle) -> None:
             f"The process ran in the image {dumped}, the new pod has {bundle.image_id}",
             hint="Give the pod the image by its digest",
         )
-
-
-def _set_id(changed: RootfsChanges, bundle: Bundle) -> list[Excess]:
-    if Granted(bundle).uid == 0:
-        return []
-    text = "runs as its owner, whoever starts it, and the pod does not run as root"
-    return [Excess(f"set_id:{path}", f"{path} {text}", True) for path in rootfs.set_id_files(changed)]
 
 
 def create(program: str, command: Command, base: str) -> bool:
@@ -105,8 +112,11 @@ def create(program: str, command: Command, base: str) -> bool:
         ticket = _ticket(attempt, name)
         restore(attempt, ticket, bundle, Runtime(program, command))
         attempt.succeeded()
-    except BaseException:
-        attempt.undo()
+    except CheckpointError as error:
+        attempt.undo(error)
+        raise
+    except BaseException as error:
+        attempt.undo(_unforeseen(error))
         raise
     syslog.syslog(f"restored {name} from {ticket.archive} in {time.monotonic() - started:.2f} s")
     return True
@@ -164,14 +174,18 @@ def handle(program: str, command: Command, base: str) -> t.Optional[int]:
 
 def report(error: CheckpointError, command: Command) -> None:
     """Say it where the caller looks: containerd reads the last line of the log it named, conmon standard error."""
-    sentence = " ".join(f"{NAME}: {error}".split())[:MAX_SENTENCE]
-    syslog.syslog(syslog.LOG_ERR, sentence)
+    text = f"{NAME}: {sentence(error)}"
+    syslog.syslog(syslog.LOG_ERR, text)
     if command.log:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with contextlib.suppress(OSError), open(command.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"level": "error", "msg": sentence, "time": when}) + "\n")
+            file.write(json.dumps({"level": "error", "msg": text, "time": when}) + "\n")
     else:
-        sys.stderr.write(sentence + "\n")
+        sys.stderr.write(text + "\n")
+
+
+def _unforeseen(error: BaseException) -> CheckpointError:
+    return CheckpointError("internal", "The restore failed for a reason that was not foreseen", message=repr(error))
 
 
 def _interrupted(number: int, _frame: t.Any) -> None:
@@ -190,10 +204,7 @@ def main(words: t.Sequence[str], base: str = BASE) -> int:
         report(error, command)
         return 1
     except Exception as error:
-        report(
-            CheckpointError("internal", "The restore failed for a reason that was not foreseen", message=repr(error)),
-            command,
-        )
+        report(_unforeseen(error), command)
         return 1
     if done is not None:
         return done

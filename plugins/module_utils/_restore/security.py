@@ -17,6 +17,7 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from .._common.errors import CheckpointError
@@ -27,6 +28,7 @@ from .._criu.wire import Fields, number, text
 from .bundle import Bundle
 
 MS_RDONLY = 1
+SET_ID = "set_id:"
 
 FOREIGN_IMAGES = (
     "autofs",
@@ -51,8 +53,9 @@ FOREIGN_IMAGES = (
 DEAD = (2, 6)
 """task_state of zombies: they have no threads that could do anything."""
 
-ALWAYS = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/run/.containerenv")
-"""Files that runtimes mount by themselves, one this and the other that; see repairs.py."""
+ALWAYS = ("/etc/group", "/etc/hostname", "/etc/hosts", "/etc/passwd", "/etc/resolv.conf", "/run/.containerenv")
+"""Files that runtimes mount by themselves, one this and the other that; see repairs.py. The accounts are CRI-O's, for a
+user that the image does not know."""
 
 
 class Excess(t.NamedTuple):
@@ -174,6 +177,24 @@ def must_be_read_only(bundle: Bundle) -> t.Callable[[str, str], bool]:
     return tell
 
 
+def mask_patterns(images: Images, bundle: Bundle) -> dict[bool, int]:
+    """The mnt_id of a dumped mask that another can be made after: of a folder's (True) and of a file's (False).
+
+    A mask is /dev/null over a file, or an empty read-only tmpfs over a folder: runc 1.1.15 to 1.4.0
+    libcontainer/rootfs_linux.go (maskPath), crun 1.21 src/libcrun/linux.c (do_masked_or_readonly_path).
+    """
+    masked = {*(bundle.linux.get("maskedPaths") or ())}
+    found: dict[bool, int] = {}
+    for fields in dumped_mounts(images):
+        external = bool(text(fields, "ext_key"))
+        kind = named(number(fields, "fstype"), FILE_SYSTEMS)
+        if mount_point(fields) in masked and external and text(fields, "root").endswith("/null"):
+            found[False] = number(fields, "mnt_id")
+        elif mount_point(fields) in masked and not external and kind == "tmpfs":
+            found[True] = number(fields, "mnt_id")
+    return found
+
+
 def _mount_excesses(images: Images, bundle: Bundle) -> t.Iterator[Excess]:
     mounts = {mount.path: mount for mount in bundle.mounts}
     covered = {*(bundle.linux.get("maskedPaths") or ()), *(bundle.linux.get("readonlyPaths") or ())}
@@ -198,9 +219,11 @@ def _mount_excesses(images: Images, bundle: Bundle) -> t.Iterator[Excess]:
                 yield Excess(f"mount:{point}", f"{point} is a mount of {kind}, and of {mount.type} in the pod")
         elif not (point in covered and (external or kind in ("tmpfs", "proc", "sysfs"))):
             yield Excess(f"mount:{point}", f"{point} is a mount of {kind} that the pod does not have")
+    patterns = mask_patterns(images, bundle)
     for path in bundle.paths("maskedPaths"):
         if path not in there:
-            yield Excess(f"masked:{path}", f"{path} can be read, which the pod masks")
+            can_be_added = os.path.isdir(path) in patterns
+            yield Excess(f"masked:{path}", f"{path} can be read, which the pod masks", can_be_added)
     for path in bundle.paths("readonlyPaths"):
         if path not in there:
             yield Excess(f"writable:{path}", f"{path} is writable, and read-only in the pod")
@@ -213,6 +236,14 @@ def _foreign(images: Images) -> t.Iterator[Excess]:
     for identifier in images.ids("netns"):
         if not text(images.one("netns", identifier), "ext_key"):
             yield Excess("network", "The processes bring a network namespace of their own")
+
+
+def set_id_excesses(paths: t.Iterable[str], bundle: Bundle) -> list[Excess]:
+    """Files that come along and run with more rights than whoever starts them: a way up for all users but root."""
+    if Granted(bundle).uid == 0:
+        return []
+    text_ = "runs with more rights than whoever starts it, and the pod does not run as root"
+    return [Excess(f"{SET_ID}{path}", f"{path} {text_}", True) for path in paths]
 
 
 def excesses(images: Images, bundle: Bundle) -> list[Excess]:

@@ -23,6 +23,7 @@ import stat
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._common.files import written
 
 BASE = "/var/lib/checkpoint-restore"
 """Where tickets and half-done restores lie: on a disk, because a restore unpacks there."""
@@ -30,6 +31,7 @@ BASE = "/var/lib/checkpoint-restore"
 VERSION = 1
 MAX_TICKET = 1 << 16
 MAX_NAME = 200
+MAX_VOLUMES = 100
 SECURITY = ("refuse", "clamp")
 ON_FAILURE = ("cold", "keep")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -57,9 +59,29 @@ def _bad(what: str) -> CheckpointError:
     return CheckpointError("ticket_invalid", f"The ticket is not valid: {what}", hint="Leave a new ticket")
 
 
+class Content(t.TypedDict):
+    """What goes into a volume: the absolute path of a tar with its SHA-256, or of a folder without."""
+
+    path: str
+    sha256: t.Optional[str]
+
+
+def is_plain(path: t.Any) -> bool:
+    """Whether it is an absolute path without detours."""
+    return isinstance(path, str) and path.startswith("/") and os.path.normpath(path) == path and "\0" not in path
+
+
+def _check_file(what: str, path: t.Any, sha256: t.Any) -> None:
+    if not isinstance(path, str) or not os.path.isabs(path) or "\0" in path:
+        raise _bad(f"the {what} is not an absolute path")
+    if sha256 is not None and not (isinstance(sha256, str) and SHA256.fullmatch(sha256)):
+        raise _bad(f"the SHA-256 of the {what} is not 64 hexadecimal digits")
+
+
 @dataclasses.dataclass(frozen=True)
 class Ticket:
-    """``archive``: an absolute path, a checkpoint archive with its SHA-256, or an unpacked one without.
+    """``archive``: an absolute path, a checkpoint archive with its SHA-256, or an unpacked one without. ``volumes``:
+    the same for what goes into volumes, by the path of the mount in the container.
     ``expires``: seconds since 1970. ``accept``: names of excesses that are allowed, see security.py.
     ``on_failure``: "cold" consumes the ticket, so that the next try starts from the image, "keep" leaves it."""
 
@@ -72,6 +94,7 @@ class Ticket:
     security: str = "refuse"
     accept: tuple[str, ...] = ()
     on_failure: str = "cold"
+    volumes: dict[str, Content] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> Name:
@@ -82,16 +105,21 @@ class Ticket:
         for part in self.name:
             if not isinstance(part, str) or not LABEL.fullmatch(part) or len(part) > 253:
                 raise _bad(f"{part!r} is not a name in Kubernetes")
-        if not isinstance(self.archive, str) or not os.path.isabs(self.archive) or "\0" in self.archive:
-            raise _bad("the archive is not an absolute path")
-        if self.sha256 is not None and not (isinstance(self.sha256, str) and SHA256.fullmatch(self.sha256)):
-            raise _bad("the SHA-256 is not 64 hexadecimal digits")
+        _check_file("archive", self.archive, self.sha256)
         if not isinstance(self.expires, int) or isinstance(self.expires, bool):
             raise _bad("it does not say when it expires")
         if self.security not in SECURITY or self.on_failure not in ON_FAILURE:
             raise _bad("a choice is not one that is known")
         if not all(isinstance(name, str) for name in self.accept):
             raise _bad("what it accepts is not a list of names")
+        if len(self.volumes) > MAX_VOLUMES:
+            raise _bad(f"it has more than {MAX_VOLUMES} volumes")
+        for point, content in self.volumes.items():
+            if not is_plain(point) or point == "/":
+                raise _bad(f"{point!a} is not the absolute path of a mount")
+            _check_file(f"content of {point}", content["path"], content["sha256"])
+        if len(self.as_json()) > MAX_TICKET:
+            raise _bad("it is too large")
 
     def check_in_time(self, now: float) -> None:
         """Raise CheckpointError ticket_expired."""
@@ -119,14 +147,22 @@ def parse(data: bytes) -> Ticket:
         if fields.pop("version") != VERSION:
             raise _bad("it was written by another version")
         ticket = Ticket(**{**fields, "accept": tuple(fields.get("accept", ()))})
+        ticket.check()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _bad(f"{error!r}") from error
-    ticket.check()
     return ticket
 
 
 def read(path: str) -> t.Optional[Ticket]:
     """The ticket at a path, None where there is none. Raises CheckpointError ticket_invalid."""
+    data = read_private(path)
+    return None if data is None else parse(data)
+
+
+def read_private(path: str) -> t.Optional[bytes]:
+    """What is in a file that has to be root's alone, None where there is none.
+
+    Raises CheckpointError ticket_invalid."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -137,7 +173,7 @@ def read(path: str) -> t.Optional[Ticket]:
         info = os.fstat(descriptor)
         if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o077:
             raise _bad("the file is not root's alone")
-        return parse(file.read(MAX_TICKET))
+        return file.read(MAX_TICKET)
 
 
 def private_folder(path: str) -> None:
@@ -167,23 +203,8 @@ class Tickets:
     def put(self, ticket: Ticket) -> None:
         """Leave a ticket; one for the same container is replaced."""
         private_folder(self.folder)
-        path = self.path(ticket.name)
-        new = f"{path}.{secrets.token_hex(4)}"
-        try:
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-                file.write(ticket.as_json())
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(new, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(new)
-            raise
-        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with written(self.path(ticket.name)) as file:
+            file.write(ticket.as_json())
 
     def withdraw(self, name: Name) -> bool:
         """Take a ticket back; False where there is none, be it that it was never there or that it is in use."""

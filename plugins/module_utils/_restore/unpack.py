@@ -12,7 +12,6 @@ Private to this collection: no promise of compatibility to anybody else.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import stat
@@ -28,8 +27,8 @@ from .._common.errors import CheckpointError
 from .._criu.image_types import BY_PREFIX, RAW_PREFIXES, split_name
 from .._criu.images import Images
 from .._criu.pages import PE_PRESENT, page_count, page_flags
+from . import trusted
 
-HASH_CHUNK = 1 << 20
 MARGIN = 64 << 20
 """What has to stay free on the disk."""
 
@@ -48,21 +47,16 @@ class Opened:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.descriptor, info = trusted.opened(path)
         try:
-            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except OSError as error:
-            raise CheckpointError(
-                "archive_missing", f"The archive {path} cannot be opened", message=str(error)
-            ) from error
-        try:
-            info = os.fstat(self.descriptor)
             self.unpacked = stat.S_ISDIR(info.st_mode)
-            _trusted(info, path)
             # By the descriptor, so that what is checked is what is read.
             self.archive: Archive = open_archive(f"/proc/self/fd/{self.descriptor}")
             if self.unpacked:
                 for member in self.archive.members:
-                    _trusted(os.stat(member.name, dir_fd=self.descriptor, follow_symlinks=False), member.name)
+                    found = os.stat(member.name, dir_fd=self.descriptor, follow_symlinks=False)
+                    trusted.require_trusted(found, member.name)
+                trusted.read_by_descriptor(self.archive.tree, self.descriptor)
         except BaseException:
             os.close(self.descriptor)
             raise
@@ -72,23 +66,7 @@ class Opened:
         os.close(self.descriptor)
 
     def sha256(self) -> str:
-        digest = hashlib.sha256()
-        position = 0
-        while True:
-            data = os.pread(self.descriptor, HASH_CHUNK, position)
-            if not data:
-                return digest.hexdigest()
-            digest.update(data)
-            position += len(data)
-
-
-def _trusted(info: os.stat_result, name: str) -> None:
-    if info.st_uid != os.geteuid() or (info.st_mode & 0o022 and not stat.S_ISLNK(info.st_mode)):
-        raise CheckpointError(
-            "archive_untrusted",
-            f"{name} belongs to another user, or others may write to it",
-            hint="An archive that is restored has to be root's alone",
-        )
+        return trusted.sha256(self.descriptor)
 
 
 def unpack(opened: Opened, sha256: t.Optional[str], into: str) -> Images:

@@ -9,10 +9,13 @@ import functools
 import hashlib
 import pathlib
 import shutil
+import tarfile
 import typing as t
 
 import pytest
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore import leave
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore import leave, proof
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.receipt import Receipts, receipt
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.ticket import Name
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_ticket
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._criu.support import FIXTURES
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import run, undocumented
@@ -35,8 +38,8 @@ def ticket(
 ) -> Runner:
     """The module with tickets in a folder of the test's own."""
     base = str(tmp_path / "store")
-    for name in ("leave", "take_back"):
-        monkeypatch.setattr(checkpoint_ticket, name, functools.partial(getattr(leave, name), base=base))
+    for function in (leave.leave, leave.take_back, proof.used):
+        monkeypatch.setattr(checkpoint_ticket, function.__name__, functools.partial(function, base=base))
 
     def call(**given: t.Any) -> dict[str, t.Any]:
         options = {**NAME, "archive": str(archive), **given}
@@ -111,3 +114,53 @@ def test_an_unpacked_archive(ticket: Runner, archive: pathlib.Path, tmp_path: pa
     assert result["changed"], result
     assert result["ticket"]["sha256"] is None
     assert ticket(archive=str(folder), checksum="0" * 64)["code"] == "invalid_option"
+
+
+def test_contents_of_volumes(ticket: Runner, tmp_path: pathlib.Path) -> None:
+    content = tmp_path / "content.tar"
+    with tarfile.open(content, "w") as tar:
+        tar.addfile(tarfile.TarInfo("empty"))
+    content.chmod(0o600)
+    folder = tmp_path / "content"
+    folder.mkdir(mode=0o700)
+    volumes = {"/data": str(content), "/cache": str(folder)}
+    left = ticket(volumes=volumes)
+    digest = hashlib.sha256(content.read_bytes()).hexdigest()
+    assert left["ticket"]["volumes"] == {
+        "/data": {"path": str(content), "sha256": digest},
+        "/cache": {"path": str(folder), "sha256": None},
+    }
+    left.pop("diff")
+    assert undocumented(left, checkpoint_ticket.RETURN) == []
+    assert not ticket(volumes=volumes)["changed"]
+    assert ticket()["changed"]
+    assert ticket(volumes={"data": str(content)})["code"] == "ticket_invalid"
+    assert ticket(volumes={"/data": 7})["code"] == "ticket_invalid"
+    assert ticket(volumes={"/data": str(tmp_path / "none")})["code"] == "archive_missing"
+    content.write_bytes(b"hello" * 1000)
+    assert ticket(volumes=volumes)["code"] == "archive_not_tar"
+    content.chmod(0o666)
+    assert ticket(volumes=volumes)["code"] == "archive_untrusted"
+
+
+def test_the_receipt_of_its_use(ticket: Runner, tmp_path: pathlib.Path) -> None:
+    used = functools.partial(ticket, state="used", archive=None)
+    assert used()["code"] == "receipt_missing"
+    left = ticket()
+    assert used()["code"] == "not_restored"
+    assert ticket(state="absent")["changed"]
+    receipts = Receipts(str(tmp_path / "store"))
+    receipts.put(receipt(Name(**NAME), "c" * 64, leave.Tickets(str(tmp_path / "store")).get(Name(**NAME)), 0.41))
+    proved = used(wait="0s", container_id="containerd://" + "c" * 64)
+    diff = proved.pop("diff")
+    assert diff["before"] == diff["after"]
+    assert undocumented(proved, checkpoint_ticket.RETURN) == []
+    assert (proved["changed"], proved["ticket_path"]) == (False, left["ticket_path"])
+    assert proved["receipt"]["outcome"] == "restored"
+    other = used(container_id="d" * 64)
+    assert other["code"] == "another_container"
+    assert undocumented({**proved, **other}, checkpoint_ticket.RETURN) == []
+    # What became of one ticket says nothing of the next.
+    assert ticket()["changed"]
+    assert receipts.get(Name(**NAME)) is None
+    assert used(wait="soon")["code"] == "invalid_option"

@@ -97,6 +97,31 @@ def test_a_clamped_image_holds_no_more_than_the_pod_grants(case: Case) -> None:
         assert not any(thread.credentials.capabilities.values())
 
 
+def test_a_clamped_image_has_the_masks_of_the_pod(case: Case) -> None:
+    # These exist on any machine, and no runtime masks them.
+    linux = {"maskedPaths": [*case.spec["linux"]["maskedPaths"], "/proc/version", "/proc/tty"]}
+    assert names(case, linux=linux) == {"masked:/proc/version", "masked:/proc/tty"}
+    bundle = case.bundle(linux=linux)
+    Clamp(str(case.images_folder), case.images, bundle).take(judge(excesses(case.images, bundle), "clamp", ()))
+    assert names(case, linux=linux) == set()
+    before, after = (list(dumped_mounts(images)) for images in (case.images, images_in(str(case.images_folder))))
+    assert after[: len(before)] == before
+    added = {mount_point(fields): fields for fields in after[len(before) :]}
+    assert set(added) == {"/proc/version", "/proc/tty"}
+    proc = next(number(fields, "mnt_id") for fields in before if mount_point(fields) == "/proc")
+    assert {number(fields, "parent_mnt_id") for fields in added.values()} == {proc}
+    assert text(added["/proc/version"], "ext_key")
+    assert not text(added["/proc/tty"], "ext_key")
+    assert len({number(fields, "mnt_id") for fields in after}) == len(after)
+
+
+def test_a_mask_without_a_pattern_cannot_be_added(case: Case) -> None:
+    found = excesses(case.images, case.bundle(linux={"maskedPaths": ["/proc/version"]}))
+    with pytest.raises(CheckpointError) as caught:
+        judge(found, "clamp", ())
+    assert "masked:/proc/version" in caught.value.details["excesses"]
+
+
 def test_what_a_ticket_accepts_is_kept(case: Case) -> None:
     bundle = case.bundle(capabilities={})
     taken = judge(excesses(case.images, bundle), "clamp", ("capability:CAP_KILL",))
@@ -152,6 +177,23 @@ def test_a_mount_that_only_the_other_runtime_makes(tmp_path: pathlib.Path) -> No
         Repairs(str(case.images_folder), case.images, case.bundle(mounts=mounts), "runc").missing_mounts()
     assert caught.value.code == "mount_missing"
     assert "/dev/shm" in caught.value.reason
+
+
+@pytest.mark.parametrize("link", [None, "../../../shadow", "/shadow"])
+def test_such_a_mount_holds_what_the_image_has_there(tmp_path: pathlib.Path, link: t.Optional[str]) -> None:
+    case = Case("crio-runc-ledger", tmp_path)
+    mounts = [mount for mount in case.spec["mounts"] if mount["destination"] != "/run/.containerenv"]
+    bundle = case.bundle(mounts=mounts)
+    file = pathlib.Path(bundle.root, "run", ".containerenv")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(bundle.root, "shadow").write_text("inside")
+    (tmp_path / "shadow").write_text("outside")
+    if link is None:
+        file.write_text("inside")
+    else:
+        file.symlink_to(link)
+    added = Repairs(str(case.images_folder), case.images, bundle, "runc").missing_mounts()
+    assert pathlib.Path(added[0]["source"]).read_text() == "inside"
 
 
 def test_a_timer_that_was_caught_expired_goes_on() -> None:

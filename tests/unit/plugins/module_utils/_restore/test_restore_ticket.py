@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import subprocess
 import sys
+import typing as t
 import zipfile
 
 import pytest
@@ -24,9 +26,19 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._res
     Tickets,
     read,
 )
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.ticket import (
+    parse as parse_ticket,
+)
 
 NAME = Name("shop", "web-0", "web")
-TICKET = Ticket(*NAME, archive="/srv/web.tar", sha256="a" * 64, expires=2_000_000_000, accept=("uid:0",))
+TICKET = Ticket(
+    *NAME,
+    archive="/srv/web.tar",
+    sha256="a" * 64,
+    expires=2_000_000_000,
+    accept=("uid:0",),
+    volumes={"/data": {"path": "/srv/data.tar", "sha256": "b" * 64}, "/cache": {"path": "/srv/cache", "sha256": None}},
+)
 REPOSITORY = pathlib.Path(__file__).resolve().parents[5]
 
 SHIM = (
@@ -80,11 +92,26 @@ def test_a_newer_ticket_is_not_overwritten_by_one_that_comes_back(tmp_path: path
         {"security": "trust"},
         {"on_failure": "warm"},
         {"expires": "tomorrow"},
+        {"volumes": {"data": {"path": "/srv/data.tar", "sha256": None}}},
+        {"volumes": {"/a/../data": {"path": "/srv/data.tar", "sha256": None}}},
+        {"volumes": {"/": {"path": "/srv/data.tar", "sha256": None}}},
+        {"volumes": {"/data": {"path": "data.tar", "sha256": None}}},
+        {"volumes": {"/data": {"path": "/srv/data.tar", "sha256": "abc"}}},
+        {"volumes": {f"/{'d' * 800}{number}": {"path": "/a", "sha256": None} for number in range(90)}},
+        {"volumes": {f"/{number}": {"path": "/a", "sha256": None} for number in range(101)}},
     ],
 )
-def test_tickets_that_are_not_valid(changed: dict[str, str]) -> None:
+def test_tickets_that_are_not_valid(changed: dict[str, t.Any]) -> None:
     with pytest.raises(CheckpointError) as caught:
-        dataclasses.replace(TICKET, **changed).check()  # type: ignore[arg-type]
+        dataclasses.replace(TICKET, **changed).check()
+    assert caught.value.code == "ticket_invalid"
+
+
+@pytest.mark.parametrize("volumes", [["/data"], {"/data": []}, {"/data": {"path": "/a"}}, {"/data": "/a"}, "/data"])
+def test_volumes_that_are_none(volumes: t.Any) -> None:
+    fields = {**json.loads(TICKET.as_json()), "volumes": volumes}
+    with pytest.raises(CheckpointError) as caught:
+        parse_ticket(json.dumps(fields).encode())
     assert caught.value.code == "ticket_invalid"
 
 
