@@ -14,8 +14,10 @@ from support import NODES, REGISTRY, Cluster, Controller, kubectl, node_run
 IMAGE = f"{REGISTRY}/pause:1"
 FOOTPRINTS = (
     "find /etc -name '*checkpoint-restore*'; find /var/lib/checkpoint-restore -type f 2>/dev/null; "
-    "command -v criu; ls /etc/criu 2>/dev/null; true"
+    "command -v criu; ls /etc/criu 2>/dev/null; ls -d /opt/checkpoint-restore 2>/dev/null; true"
 )
+# With a name of its own: the tests of the restore runtime have theirs on other nodes.
+RESTORE_RUNTIME = {"restore_runtime": True, "restore_runtime_class": "it-prepared"}
 
 
 class Prepare:
@@ -56,9 +58,30 @@ def running(namespace: str) -> dict[str, tuple[str, str, int]]:
     return found
 
 
-def test_what_was_set_is_taken_back(prepare: Prepare) -> None:
-    prepare(state="absent")
+def test_the_restore_runtime_comes_on_request(prepare: Prepare, cluster: Cluster) -> None:
+    cluster.apply(*(cluster.pod(f"before-{node}", node) for node in NODES))
+    before = running(cluster.namespace)
 
+    foretold = prepare("--check", **RESTORE_RUNTIME)
+    assert "restore_runtime: create /opt/checkpoint-restore/" in prepare.controller.output
+    assert "it-prepared" not in kubectl("get", "runtimeclasses")
+    done = prepare(probe=False, **RESTORE_RUNTIME)
+    assert order(done["changed"]) == order(changes(foretold["planned"]))
+    assert {change["component"] for change in done["changed"]} == {"restore_runtime", "crio", "containerd"}
+    pods = [cluster.pod(f"with-{node}", node) for node in NODES]
+    for pod in pods:
+        pod["spec"]["runtimeClassName"] = "it-prepared"
+    cluster.apply(*pods)
+    cluster.delete(*(pod["metadata"]["name"] for pod in pods))
+    assert running(cluster.namespace) == before and len(before) == len(NODES)
+    assert not changes(prepare("--check", **RESTORE_RUNTIME)["planned"])
+    cluster.delete(*before)
+
+
+def test_what_was_set_is_taken_back(prepare: Prepare) -> None:
+    prepare(state="absent", **RESTORE_RUNTIME)
+
+    assert "it-prepared" not in kubectl("get", "runtimeclasses")
     assert {node: node_run(node, FOOTPRINTS).strip() for node in NODES} == dict.fromkeys(NODES, "")
     assert not changes(prepare(state="absent")["planned"])
 
