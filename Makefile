@@ -63,17 +63,19 @@ package-oldest:
 
 SPARE_NODES := crio-c ctd-c
 # They change the nodes themselves, so they have nodes of their own and can run beside the others.
-ON_SPARES := $(addprefix tests/integration/test_,checkpoint_node_info.py roles.py restore_runtime.py)
+ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info roles checkpoint_preflight \
+	checkpoint_restore restore_playbook restore_workloads restore_failures restore_runtime)
 .PHONY: integration-nodes integration-spares
 integration: ## The tests that need the laboratory; first its own, which take down one that runs
 	@$(LAB) run pytest tests/lab/tests tests/lab/life
 	@$(LAB) up --nodes crio-a crio-b ctd-a ctd-b $(SPARE_NODES)
-	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 integration-nodes integration-spares
 integration-nodes:
-	@$(LAB) run pytest tests/integration $(ON_SPARES:%=--ignore=%)
+	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration $(ON_SPARES:%=--ignore=%)
+	@$(LAB) run pytest --durations=15 tests/integration $(ON_SPARES:%=--ignore=%)
 integration-spares:
-	@TEST_NODES=crio-c,ctd-c $(LAB) run pytest $(ON_SPARES)
+	@ANSIBLE_CORE=oldest TEST_NODES=crio-c,ctd-c $(LAB) run pytest -m every_core $(ON_SPARES)
+	@TEST_NODES=crio-c,ctd-c $(LAB) run pytest --durations=15 $(ON_SPARES)
 
 demo: ## The collection at work on real kubelets
 	@tests/demo/demo
