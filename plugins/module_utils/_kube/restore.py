@@ -121,10 +121,7 @@ class _Restore:
         try:
             return self._session.create(pod_path(self._wanted.namespace), pod, fieldValidation="Strict", **query)
         except KubeError as error:
-            refusal = _refused(error, self._wanted)
-            if refusal is None:
-                raise
-            raise refusal from error
+            raise _refused(error, self._wanted) from None
 
     def _make(self, pod: Thing) -> Thing:
         """The pod, up and running if that is to be waited for. On a failure nothing that was made stays."""
@@ -197,21 +194,21 @@ def _container_id(status: Thing) -> str | None:
     return str(status.get("containerID") or "").partition("://")[2] or None
 
 
-def _refused(error: KubeError, wanted: Request) -> CheckpointError | None:
-    """The API server's refusal of the pod in plain words; ``None`` for all else."""
+def _refused(error: KubeError, wanted: Request) -> CheckpointError:
+    """The API server's refusal of the pod in plain words; all else as it is."""
     status = error.details.get("http_status")
     name = f"{wanted.namespace}/{wanted.pod}"
     if status == 409:
         reason = f"There is a pod {name} already"
         return CheckpointError("pod_exists", reason, hint="Delete it first, or give another pod", message=error.message)
     if status == 403 and 'User "' in error.message:
-        return None
+        return error
     if status in (400, 403, 404, 422):
         hint = "Change the manifest by patch, or what the cluster allows"
         return CheckpointError(
             "pod_refused", f"The API server refuses the pod {name}", hint=hint, message=error.message
         )
-    return None
+    return error
 
 
 @contextlib.contextmanager

@@ -80,15 +80,15 @@ class Clamp:
         magic, mounts = entries(path)
         for point in masked:
             pattern = self._patterns[os.path.isdir(point)]
-            for message in mounts:
-                if message.number(MOUNT_ID) == pattern:
-                    added = Message(bytes(message))
-                    written = message.text(MOUNT_POINT)
-                    added.set(MOUNT_ID, 1 + max(mount.number(MOUNT_ID) for mount in mounts))
-                    added.set(MOUNT_PARENT, _around(point, mounts))
-                    added.set(MOUNT_POINT, (("." if written.startswith(".") else "") + point).encode())
-                    mounts.append(added)
-                    break
+            like = next((message for message in mounts if message.number(MOUNT_ID) == pattern), None)
+            if like is None:
+                continue
+            added = Message(bytes(like))
+            written = like.text(MOUNT_POINT)
+            added.set(MOUNT_ID, 1 + max(mount.number(MOUNT_ID) for mount in mounts))
+            added.set(MOUNT_PARENT, _around(point, mounts))
+            added.set(MOUNT_POINT, (("." if written.startswith(".") else "") + point).encode())
+            mounts.append(added)
         write(path, magic, mounts)
 
     def _core(self, message: Message, capabilities: int, no_new_privs: bool) -> None:
