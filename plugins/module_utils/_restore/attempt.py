@@ -4,7 +4,8 @@
 """A restore that is under way, or whose container waits for its start: what is on the disk for it, and its undoing.
 
 Whoever works on an attempt holds its lock. One without a holder was left by a process that was killed, and is undone
-by the next call that meets it, unless its container was restored and waits.
+by the next call that meets it, unless its container was restored and waits. Its ticket is used up when it is started:
+a container runtime or a kubelet that was killed does not come back for it, but creates another container in its place.
 
 Private to this collection: no promise of compatibility to anybody else.
 """
@@ -25,7 +26,7 @@ from . import cgroups
 from .bundle import Bundle
 from .command import Command
 from .receipt import Receipts, receipt
-from .restoring import Runtime
+from .restoring import RESTORE_SECONDS, Runtime
 from .ticket import BASE, Name, Ticket, Tickets, private_folder, read
 
 CONTAINER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,255}")
@@ -48,7 +49,8 @@ def _locked(descriptor: int) -> bool:
 class Attempt:
     """The folder of one container, whose ID fits CONTAINER_ID.
 
-    In it: lock, ticket.json, about.json, images/, work/ and, once the container is restored, waiting.
+    In it: lock, ticket.json, about.json, images/, work/, once the container is restored, waiting, and once another is
+    created in its place, given-up.
     """
 
     def __init__(self, container: str, base: str = BASE) -> None:
@@ -60,6 +62,7 @@ class Attempt:
         self.work = os.path.join(self.folder, "work")
         self._about = os.path.join(self.folder, "about.json")
         self._waiting = os.path.join(self.folder, "waiting")
+        self._given_up = os.path.join(self.folder, "given-up")
         self._lock: t.Optional[int] = None
         self._begun: t.Optional[float] = None
 
@@ -115,13 +118,16 @@ class Attempt:
             self._lock = None
 
     def succeeded(self) -> None:
-        """The container is restored and paused: what it was restored from is not needed any more."""
+        """The container is restored and paused: what it was restored from is not needed any more.
+
+        Raises CheckpointError given_up."""
         with open(self._waiting, "wb"):
             pass
+        if os.path.exists(self._given_up):
+            raise CheckpointError("given_up", "Another container was created in its place before it was restored")
         self._leave_receipt(self._ticket(), None)
         for path in (self.images, self.work):
             shutil.rmtree(path, ignore_errors=True)
-        os.unlink(self.ticket_path)
         self._unlock()
 
     def forget(self) -> None:
@@ -153,6 +159,7 @@ class Attempt:
         """Prepare for the runtime to delete the container: only half-made ones are deleted here."""
         if self.waits:
             self.kill()
+            self._end_ticket(CheckpointError("not_started", "The container was deleted before it was started"))
             self.forget()
         else:
             self.undo()
@@ -162,14 +169,17 @@ class Attempt:
 
         Without an error it was killed."""
         self.end_container()
+        self._end_ticket(error or CheckpointError("killed", "The restore was killed"))
+        self.forget()
+
+    def _end_ticket(self, error: CheckpointError) -> None:
         if os.path.lexists(self.ticket_path):
             ticket = self._ticket()
             newer = ticket is not None and os.path.lexists(Tickets(self.base).path(ticket.name))
             if ticket is not None and ticket.on_failure == "keep":
                 Tickets(self.base).give_back(ticket.name, self.ticket_path)
             if not newer:
-                self._leave_receipt(ticket, error or CheckpointError("killed", "The restore was killed"))
-        self.forget()
+                self._leave_receipt(ticket, error)
 
     def _ticket(self) -> t.Optional[Ticket]:
         with contextlib.suppress(CheckpointError):
@@ -184,8 +194,15 @@ class Attempt:
             with contextlib.suppress(OSError, CheckpointError):
                 Receipts(self.base).put(receipt(Name(*name), self.container, ticket, seconds, error))
 
-    def is_stale(self) -> bool:
-        """Whether nobody will come back for it. Takes the lock of one that is."""
+    def is_stale(self, wanted: t.Optional[Name] = None) -> bool:
+        """Whether nobody will come back for it. Takes the lock of one that is.
+
+        ``wanted``: whose container is created now. An older one of that name is given up, at work or not."""
+        about = self._known()
+        if wanted is not None and about.get("name") == list(wanted):
+            with contextlib.suppress(OSError), open(self._given_up, "wb"):
+                pass
+            return self.lock(RESTORE_SECONDS)
         if not self.lock(0):
             return False
         about = self._known()
@@ -198,8 +215,9 @@ class Attempt:
         return True
 
 
-def sweep(base: str = BASE) -> None:
-    """Undo what processes that were killed have left, and remove old receipts."""
+def sweep(base: str = BASE, wanted: t.Optional[Name] = None) -> None:
+    """Undo what processes that were killed have left, and what another container takes the place of, and remove old
+    receipts."""
     Receipts(base).sweep(time.time())
     try:
         entries = list(os.scandir(os.path.join(base, "restores")))
@@ -208,7 +226,7 @@ def sweep(base: str = BASE) -> None:
     for entry in entries:
         if CONTAINER_ID.fullmatch(entry.name):
             attempt = Attempt(entry.name, base)
-            if attempt.is_stale():
+            if attempt.is_stale(wanted):
                 attempt.undo()
         elif time.time() - entry.stat(follow_symlinks=False).st_mtime > UNBORN_SECONDS:
             shutil.rmtree(entry.path, ignore_errors=True)

@@ -54,9 +54,8 @@ for word; do
     esac
 done
 if [ -n "$creates" ]; then
-    for ticket in {base}/tickets/*.json; do
-        [ -e "$ticket" ] && exec {python} -I {zip} {runtime} "$@"
-        break
+    for found in {base}/tickets/*.json "$restores"/*; do
+        [ -e "$found" ] && exec {python} -I {zip} {runtime} "$@"
     done
 fi
 exec {runtime} "$@"

@@ -100,7 +100,7 @@ def create(program: str, command: Command, base: str) -> bool:
         # The runtime itself says better what is wrong with it.
         return False
     name = bundle.name
-    sweep(base)
+    sweep(base, name)
     if name is None or not os.path.lexists(Tickets(base).path(name)):
         return False
     attempt = Attempt(command.container, base)
