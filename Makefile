@@ -69,12 +69,11 @@ ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info roles
 integration: ## The tests that need the laboratory; first its own, which take down one that runs
 	@$(LAB) run pytest tests/lab/tests tests/lab/life
 	@$(LAB) up --nodes crio-a crio-b ctd-a ctd-b $(SPARE_NODES)
+	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 integration-nodes integration-spares
 integration-nodes:
-	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration $(ON_SPARES:%=--ignore=%)
 	@$(LAB) run pytest --durations=15 tests/integration $(ON_SPARES:%=--ignore=%)
 integration-spares:
-	@ANSIBLE_CORE=oldest TEST_NODES=crio-c,ctd-c $(LAB) run pytest -m every_core $(ON_SPARES)
 	@TEST_NODES=crio-c,ctd-c $(LAB) run pytest --durations=15 $(ON_SPARES)
 
 demo: ## The collection at work on real kubelets

@@ -11,6 +11,7 @@ import os
 import typing as t
 
 import pytest
+from restore_support import Archives
 from support import LAB, NODES, SOME_NODES, Cluster, Controller, lab
 
 
@@ -34,6 +35,23 @@ def cluster(request: pytest.FixtureRequest) -> t.Iterator[Cluster]:
     name = request.module.__name__.replace("_", "-").replace("test-", "it-")
     with Cluster(name) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def restore_runtime(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The restore runtime on both nodes, as a user brings it there."""
+    controller = Controller(tmp_path_factory.mktemp("restore_runtime"))
+    nodes = ",".join(SOME_NODES)
+    done = controller.playbook("prepare_nodes", nodes=nodes, batch=2, probe=False, restore_runtime=True)
+    assert done.returncode == 0, controller.output
+
+
+@pytest.fixture(scope="module")
+def archives(cluster: Cluster) -> t.Iterator[Archives]:
+    """Archives of the test module's own, gone afterwards."""
+    made = Archives(cluster)
+    yield made
+    made.remove()
 
 
 @pytest.fixture

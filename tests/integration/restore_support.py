@@ -16,12 +16,6 @@ CLASS = "checkpoint-restore"
 STORE = "/var/lib/checkpoint-restore"
 
 
-def install(controller: Controller) -> None:
-    """The restore runtime on both nodes, as a user brings it there."""
-    done = controller.playbook("prepare_nodes", nodes=f"{CRIO},{CTD}", batch=2, probe=False, restore_runtime=True)
-    assert done.returncode == 0, controller.output
-
-
 class Archives:
     """Archives of pods of a namespace, in a folder on the nodes."""
 

@@ -35,11 +35,8 @@ Checks = dict[str, dict[str, t.Any]]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[None]:
-    """The nodes with the restore runtime."""
-    controller = Controller(tmp_path_factory.mktemp("prepare"))
-    done = controller.playbook("prepare_nodes", nodes=f"{CRIO},{CTD}", batch=2, probe=False, restore_runtime=True)
-    assert done.returncode == 0, controller.output
+def place(restore_runtime: None) -> t.Iterator[None]:
+    """The folder on the nodes goes when all is over."""
     yield
     for node in SOME_NODES:
         node_run(node, f"rm -rf {PLACE}")

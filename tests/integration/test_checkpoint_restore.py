@@ -12,8 +12,10 @@ import re
 import typing as t
 
 import pytest
-from restore_support import CLASS, CRIO, CTD, STORE, Archives, first_pid, install, security
+from restore_support import CLASS, CRIO, CTD, STORE, Archives, first_pid, security
 from support import REGISTRY, Cluster, Controller, kubectl, node_run, wait_until
+
+pytestmark = pytest.mark.usefixtures("restore_runtime")
 
 Thing = dict[str, t.Any]
 Undo = t.Callable[[t.Callable[[], t.Any]], None]
@@ -49,18 +51,6 @@ def take(cluster: Cluster, controller: Controller, archives: Archives, source: s
     digest = node_run(target, f"sha256sum {path}").split()[0]
     entry = {"identity": known["identity"], "path": path, "sha256": digest}
     return Taken(source, target, cluster.get(name), entry, before, after)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
-    install(Controller(tmp_path_factory.mktemp("prepare")))
-
-
-@pytest.fixture(scope="module")
-def archives(cluster: Cluster) -> t.Iterator[Archives]:
-    made = Archives(cluster)
-    yield made
-    made.remove()
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,10 @@ import subprocess
 import typing as t
 
 import pytest
-from restore_support import CRIO, CTD, STORE, Archives, install, leftovers, ticket, to_be_restored
+from restore_support import CRIO, CTD, STORE, Archives, leftovers, ticket, to_be_restored
 from support import LAB, Cluster, Controller, kubelet_answers, lab, node_run, wait_until
+
+pytestmark = pytest.mark.usefixtures("restore_runtime")
 
 ON_NODE = pathlib.Path(__file__).with_name("interrupt_on_node.py")
 UNITS = {CRIO: "crio", CTD: "containerd"}
@@ -34,11 +36,6 @@ class Hog(t.NamedTuple):
     pod: dict[str, t.Any]
     archive: str
     sha256: str
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
-    install(Controller(tmp_path_factory.mktemp("prepare")))
 
 
 @pytest.fixture(scope="module")

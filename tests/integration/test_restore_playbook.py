@@ -14,19 +14,14 @@ import typing as t
 import pytest
 from support import LAB, SOME_NODES, Cluster, Controller, kubectl, node_run
 
+pytestmark = pytest.mark.usefixtures("restore_runtime")
+
 CRIO, CTD = SOME_NODES
 STORE = "/var/lib/checkpoint-restore"
 STRICT = {
     "name": "app",
     "securityContext": {"capabilities": {"drop": ["ALL"]}, "allowPrivilegeEscalation": False},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
-    controller = Controller(tmp_path_factory.mktemp("prepare"))
-    done = controller.playbook("prepare_nodes", nodes=f"{CRIO},{CTD}", batch=2, probe=False, restore_runtime=True)
-    assert done.returncode == 0, controller.output
 
 
 class Source(t.NamedTuple):

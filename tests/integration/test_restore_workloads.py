@@ -25,13 +25,14 @@ from restore_support import (
     STORE,
     Archives,
     first_pid,
-    install,
     leftovers,
     security,
     ticket,
     to_be_restored,
 )
 from support import Cluster, Controller, kubectl, lab, node_run, wait_until
+
+pytestmark = pytest.mark.usefixtures("restore_runtime")
 
 LEDGER_ON_NODE = pathlib.Path(__file__).with_name("ledger_on_node.py")
 WAYS = [(CRIO, CTD), (CTD, CRIO)]
@@ -82,18 +83,6 @@ http {
 """
 START_NGINX = f"printf '%s' '{NGINX}' >/tmp/nginx.conf && exec nginx -e stderr -c /tmp/nginx.conf"
 REDIS = ["redis-server", "--port", "8000", "--protected-mode", "no", "--save", ""]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def installed(tmp_path_factory: pytest.TempPathFactory) -> None:
-    install(Controller(tmp_path_factory.mktemp("prepare")))
-
-
-@pytest.fixture(scope="module")
-def archives(cluster: Cluster) -> t.Iterator[Archives]:
-    made = Archives(cluster)
-    yield made
-    made.remove()
 
 
 @pytest.fixture(scope="module")
