@@ -8,7 +8,7 @@ STEP := python3 tests/tools/step.py
 OLDEST := ANSIBLE_CORE=oldest $(STEP)
 LAB := tests/lab/lab
 
-.PHONY: help test checks lint unit sanity package integration demo bench matrix fuzz lab lab-down lab-status format lock clean
+.PHONY: help test checks lint unit sanity package integration longer demo bench matrix fuzz lab lab-down lab-status format lock clean
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -63,16 +63,16 @@ package-oldest:
 
 SPARE_NODES := crio-c ctd-c
 # They change the nodes themselves, so they have nodes of their own and can run beside the others.
-ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info roles checkpoint_preflight \
-	checkpoint_restore restore_playbook restore_workloads restore_failures restore_runtime)
+ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info roles restore_playbook restore_runtime)
+LONGER := $(patsubst %,tests/integration/test_%.py,checkpoint_preflight checkpoint_restore restore_workloads restore_failures)
 .PHONY: integration-nodes integration-spares
 integration: ## The tests that need the laboratory; first its own, which take down one that runs
 	@$(LAB) run pytest tests/lab/tests tests/lab/life
 	@$(LAB) up --nodes crio-a crio-b ctd-a ctd-b $(SPARE_NODES)
-	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration
+	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration $(LONGER:%=--ignore=%)
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 integration-nodes integration-spares
 integration-nodes:
-	@$(LAB) run pytest --durations=15 tests/integration $(ON_SPARES:%=--ignore=%)
+	@$(LAB) run pytest --durations=15 tests/integration $(patsubst %,--ignore=%,$(ON_SPARES) $(LONGER))
 integration-spares:
 	@TEST_NODES=crio-c,ctd-c $(LAB) run pytest --durations=15 $(ON_SPARES)
 
@@ -81,6 +81,10 @@ demo: ## The collection at work on real kubelets
 
 bench: lab ## Figures, as tables
 	@for file in tests/benchmark/*.py; do $(LAB) run python3 "$$file" || exit 1; done
+
+longer: lab ## Half an hour of restores: real workloads, preflight, kills and reboots of everything
+	@$(LAB) up --nodes $(SPARE_NODES)
+	@TEST_NODES=crio-c,ctd-c $(LAB) run pytest --durations=15 $(LONGER)
 
 matrix: lab ## Versions of CRI-O and containerd for real, against the table; half an hour the first time
 	@$(LAB) up --nodes $(SPARE_NODES)
