@@ -50,7 +50,7 @@ def _explained(failure: Item, look: Item) -> Item:
         told["hint"] = "Give a larger timeout" if failure["code"] == "deadline_exceeded" else failure["hint"]
     if cause is not None:
         told["cause"] = {key: cause.get(key) for key in ("code", "log", "errors")}
-        told["reason"] += f". {cause['reason']}"
+        told["reason"] += f". {str(cause['reason']).replace(PERHAPS_FROZEN, '')}"
         told["hint"] = cause["hint"]
     return told
 

@@ -28,7 +28,7 @@ def troubled(cluster: Cluster) -> t.Iterator[Cluster]:
         find = f"find /sys/fs/cgroup -path '*{identifier}*' -name cgroup.procs | head -n 1"
         leaf = max(int(pid) for pid in node_run(node, f"cat $({find})").split())
         node_run(node, f"kill -STOP {leaf}")
-        configure_kubelet(node, runtimeRequestTimeout="12s")
+        configure_kubelet(node, runtimeRequestTimeout="10s")
     yield cluster
     for node in ONE_OF_EACH:
         configure_kubelet(node)
@@ -64,7 +64,7 @@ def test_check_mode_takes_nothing(troubled: Cluster, controller: Controller) -> 
 
 
 def test_causes_are_told_and_what_was_left_frozen_runs(troubled: Cluster, controller: Controller) -> None:
-    done = controller.playbook("checkpoint", namespace=troubled.namespace, checkpoint_timeout="8s")
+    done = controller.playbook("checkpoint", namespace=troubled.namespace, checkpoint_timeout="5s")
     assert done.returncode == 2, controller.output
     assert "2 of 6 containers were checkpointed" in controller.output
     for node in ONE_OF_EACH:
@@ -77,7 +77,7 @@ def test_causes_are_told_and_what_was_left_frozen_runs(troubled: Cluster, contro
 
 def test_the_manifest_of_an_incident_tells_them_too(troubled: Cluster, controller: Controller) -> None:
     destination = controller.directory / "evidence"
-    wanted = {"namespace": troubled.namespace, "destination": str(destination), "checkpoint_timeout": "8s"}
+    wanted = {"namespace": troubled.namespace, "destination": str(destination), "checkpoint_timeout": "5s"}
     done = controller.playbook("collect_forensics", incident="case", **wanted)
     assert done.returncode == 2, controller.output
     manifest = json.loads((destination / "case" / "manifest.json").read_text())
@@ -88,6 +88,9 @@ def test_the_manifest_of_an_incident_tells_them_too(troubled: Cluster, controlle
         chatty, stopped = failures[f"chatty-{node}"], failures[f"stopped-{node}"]
         assert (chatty["workload"], chatty["cause"]["code"]) == ("runs", "criu_tcp_established")
         assert "established TCP connection" in chatty["reason"] and chatty["reason"] in controller.output
-        assert (stopped["workload"], stopped["cause"]["code"]) == ("thawed", "criu_unfinished")
+        assert stopped["workload"] == "thawed"
+        # containerd removes CRIU's log when the kubelet's time is over, which may be before anybody has looked at it.
+        without_log = {"deadline_exceeded", "runtime_failed"} if node.startswith("ctd") else set()
+        assert stopped["cause"]["code"] in {"criu_unfinished", *without_log}
         assert "runs again" in stopped["reason"] and stopped["reason"] in controller.output
         serves(troubled, f"stopped-{node}")

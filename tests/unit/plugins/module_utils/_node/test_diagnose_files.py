@@ -26,6 +26,12 @@ HARMLESS = (
     f'time="2026-11-21T13:13:21Z" level=error msg="Failed to handle event name:\\"containerd.io/checkpoint/{ID}:1\\"" '
     f'error="get image id: unexpected media type application/vnd.containerd.container.criu.checkpoint.criu.tar"'
 )
+# containerd 2.1.9 on the laboratory, when the kubelet's time was over: it removes its folder with CRIU's log.
+GIVEN_UP = FULL.replace("write /x.tar: no space left on device", "context deadline exceeded")
+NO_COPY = (
+    f'time="2026-11-21T17:35:10Z" level=error msg="failed to copy dump.log to criu-dump.log" error="open /var/lib/'
+    f'containerd/io.containerd.grpc.v1.cri/containers/{ID}/ctrd-checkpoint/dump.log: no such file or directory"'
+)
 EVERYTHING = Selection()
 
 
@@ -76,6 +82,8 @@ def test_the_log_written_last_counts(container: Container, said: t.Callable[...,
 def test_without_a_log_of_criu_the_runtimes_line_tells(container: Container, said: t.Callable[..., str]) -> None:
     (found,) = module.diagnose(EVERYTHING, 600, runtime_log=said(HARMLESS, FULL))
     assert (found["code"], found["runtime_log"]) == ("disk_full", [FULL])
+    (found,) = module.diagnose(EVERYTHING, 600, runtime_log=said(GIVEN_UP, NO_COPY))
+    assert (found["code"], found["runtime_log"]) == ("deadline_exceeded", [GIVEN_UP])
     assert module.diagnose(EVERYTHING, 600, runtime_log=said(HARMLESS)) == []
     assert module.diagnose(EVERYTHING, 600, runtime_log=said(FULL.replace(ID, "0" * 64))) == []
     assert module.diagnose(Selection(pods=["db-*"]), 600, runtime_log=said(FULL)) == []
