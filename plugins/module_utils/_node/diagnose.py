@@ -36,8 +36,8 @@ NOT_GIVEN = "The runtime says that it failed; CRIU left no log"
 
 _ABOUT = re.compile(r"checkpoint|restor|criu", re.IGNORECASE)
 _WRONG = re.compile(r"level=(?:error|fatal|warning)|\bfailed\b|\berror\b", re.IGNORECASE)
-# Failed probes and execs, what containerd 2.1.9 writes after every checkpoint that went well, and what it writes when it
-# has given one up and removed its folder.
+# Failed probes and execs, what containerd 2.1.9 writes after every checkpoint that went well, and what it writes when
+# it has given one up and removed its folder.
 _OTHER = re.compile(r"exec\.go|ExecSync|Failed to handle event|failed to copy dump\.log")
 
 Item = dict[str, t.Any]
