@@ -256,13 +256,15 @@ def hostile(node: Node) -> dict[str, t.Any]:
         process.wait(150)
         said = node.said()
         seconds = time.monotonic() - started
+        # Deleted before it was started, it counts as not restored.
+        receipt = node.receipt()
         if process.returncode == 0:
             node.call("delete", "--force", "case")
         os.unlink(f"{WORK}/{name}.tar")
         result[name] = {
             "status": process.returncode,
             "said": said,
-            "receipt": node.receipt(),
+            "receipt": receipt,
             "left": node.left(),
             "good": good,
             "seconds": seconds,
