@@ -38,16 +38,6 @@ NODES = {"cri-o": "crio-c", "containerd": "ctd-c"}
 UNITS = {"cri-o": "crio", "containerd": "containerd"}
 PLACE = "/opt/matrix"
 TICKETED = "/root/matrix.tar"
-# The node's configuration as containerd 1.7 reads it: version 2, with one plugin for all of the CRI.
-BEFORE_2 = (
-    ("version = 3", "version = 2"),
-    (
-        "[plugins.'io.containerd.cri.v1.images'.pinned_images]\n  sandbox =",
-        "[plugins.'io.containerd.grpc.v1.cri']\n  sandbox_image =",
-    ),
-    ("bin_dirs = ['/usr/lib/cni']", "bin_dir = '/usr/lib/cni'"),
-    ("io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"),
-)
 PATIENCE_S = 90.0
 PASSING = ("ContainerCreating", "PodInitializing")
 
@@ -154,9 +144,6 @@ def configure(node: str, case: Case) -> None:
         # Its own root: an older version doesn't read the database of a newer one.
         root = f"root = '/var/lib/containerd/matrix-{case.version}'"
         own = node_run(node, "cat /etc/containerd/config.toml")
-        if case.version.startswith("1."):
-            for newer, older in BEFORE_2:
-                own = own.replace(newer, older)
         first, _end, rest = own.partition("\n")
         put(node, f"{PLACE}/{case.version}/config.toml", f"{first}\n{root}\n{rest}\n{setting}")
     node_run(node, f"systemctl daemon-reload && systemctl restart {UNITS[case.runtime]}")
