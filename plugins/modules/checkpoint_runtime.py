@@ -129,7 +129,7 @@ program:
 code:
   description:
     - "Stable name of the reason: V(invalid_option), V(runtime_missing), V(in_use), V(configuration_form),
-      V(configuration_refused), V(unreadable_configuration), V(folder_untrusted)."
+      V(configuration_refused), V(unreadable_configuration), V(folder_untrusted), V(kept_unreadable), V(write_failed)."
   returned: failure
   type: str
 reason:

@@ -29,12 +29,12 @@ class ApiSession:
 
     def pods(self, namespace: str | None, *, labels: t.Sequence[str] = (), fields: t.Sequence[str] = ()) -> list[Thing]:
         """Pods of ``namespace``, of all namespaces for ``None``, that fit all the selectors."""
-        path = "/api/v1/pods" if namespace is None else f"/api/v1/namespaces/{_part(namespace)}/pods"
+        path = "/api/v1/pods" if namespace is None else pod_path(namespace)
         return self.things(path, labels=labels, fields=fields)
 
     def pod(self, namespace: str, name: str) -> Thing | None:
         """One pod, or ``None`` when there is no such pod."""
-        return self.get(f"/api/v1/namespaces/{_part(namespace)}/pods/{_part(name)}")
+        return self.get(pod_path(namespace, name))
 
     def nodes(self, *, labels: t.Sequence[str] = ()) -> list[Thing]:
         """The cluster's nodes that fit the selectors."""
@@ -104,6 +104,12 @@ class ApiSession:
                 http_status=answer.status,
             )
         return thing
+
+
+def pod_path(namespace: str, name: str = "") -> str:
+    """The pods of a namespace, or one of them."""
+    path = f"/api/v1/namespaces/{_part(namespace)}/pods"
+    return f"{path}/{_part(name)}" if name else path
 
 
 def _part(name: str) -> str:

@@ -12,12 +12,11 @@ import functools
 import threading
 import time
 import typing as t
-import urllib.parse
 
 from .._common.deadline import Deadline
 from . import auth, nodes
 from .access_objects import MANAGER, MANAGER_LABEL
-from .api import ApiSession, Thing
+from .api import ApiSession, Thing, pod_path
 from .failures import KubeError, duration, failure
 from .kubelet import KubeletClient
 
@@ -116,8 +115,7 @@ class _Probe:
 
     def _checkpoint(self, node: Thing) -> dict[str, t.Any]:
         """Checkpoint a container of a pod of our own; the pod is gone afterwards, whatever happens."""
-        pods = f"/api/v1/namespaces/{urllib.parse.quote(self._namespace, safe='')}/pods"
-        made = self._api.create(pods, pod(self._node_name, self._image))
+        made = self._api.create(pod_path(self._namespace), pod(self._node_name, self._image))
         name = str(made["metadata"]["name"])
         try:
             self._running(name)
@@ -132,7 +130,7 @@ class _Probe:
                 "duration": seconds,
             }
         finally:
-            self._delete(f"{pods}/{name}")
+            self._delete(pod_path(self._namespace, name))
 
     def _delete(self, path: str) -> None:
         """Delete the pod, more than once where that fails; it would end by itself, but stay as an object."""

@@ -17,11 +17,11 @@ import typing as t
 from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from . import manifest, preflight_api, sandbox
-from .api import ApiSession, Thing
+from .api import ApiSession, Thing, pod_path
 from .auth import api_server
 from .failures import KubeError
 from .restore_outcome import Outcome, described
-from .restore_removal import Options, Removal, delete, pod_path
+from .restore_removal import Options, Removal, delete
 from .restore_request import ANNOTATION, Check, Request, request
 from .restore_wait import INTERVAL, follow, is_up, statuses
 

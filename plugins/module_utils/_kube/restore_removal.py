@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import threading
 import typing as t
-import urllib.parse
 
 from .._common.deadline import Deadline
 from .._common.durations import parse_duration
 from .._common.errors import CheckpointError
 from . import sandbox
-from .api import ApiSession, Thing
+from .api import ApiSession, Thing, pod_path
 from .auth import api_server
 from .failures import KubeError
 from .restore_outcome import Outcome, described
@@ -24,12 +23,6 @@ from .restore_request import ANNOTATION, namespace_of
 from .restore_wait import INTERVAL
 
 Options = t.Mapping[str, t.Any]
-
-
-def pod_path(namespace: str, name: str = "") -> str:
-    """The pods of a namespace, or one of them."""
-    path = f"/api/v1/namespaces/{urllib.parse.quote(namespace, safe='')}/pods"
-    return f"{path}/{urllib.parse.quote(name, safe='')}" if name else path
 
 
 class Removal:
@@ -40,8 +33,6 @@ class Removal:
             raise CheckpointError(
                 "invalid_option", "Which pod is to be removed is not said", hint="Give pod and namespace"
             )
-        if not options["pod"]:
-            raise CheckpointError("invalid_option", "No pod is given", hint="Give pod and namespace")
         self._name = str(options["pod"])
         self._namespace = namespace_of(options, self._name)
         self._session = ApiSession(api_server(options))

@@ -19,11 +19,12 @@ import typing as t
 
 from .._common.errors import CheckpointError
 from .._node.programs import run, which
+from .._node.toml import document
 from .._settings import containerd as containerd_files
 from .._settings import crio as crio_files
 from .._settings.changes import FileChange, Plan, change, read
 from .._settings.running import running
-from .._settings.toml import document, literal
+from .._settings.toml import literal
 
 SECONDS = 20.0
 BEGIN = "# BEGIN checkpoint_restore.kubernetes restore runtime"

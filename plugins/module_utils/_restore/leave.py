@@ -15,8 +15,9 @@ import time
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 from .receipt import Receipts
-from .ticket import BASE, Name, Ticket, Tickets, instant
+from .ticket import BASE, Name, Ticket, Tickets
 from .unpack import Opened
 from .volumes import content_of
 
@@ -100,4 +101,4 @@ def _shown(ticket: t.Optional[Ticket]) -> dict[str, t.Any]:
     if ticket is None:
         return {}
     fields = json.loads(ticket.as_json())
-    return {**fields, "expires": instant(ticket.expires)}
+    return {**fields, "expires": utc(ticket.expires)}

@@ -12,9 +12,10 @@ import time
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 from .leave import Outcome, there
 from .receipt import RESTORED, Receipt, Receipts
-from .ticket import BASE, Name, Ticket, Tickets, instant
+from .ticket import BASE, Name, Ticket, Tickets
 
 PAUSE = 0.2
 
@@ -57,7 +58,7 @@ def _judged(name: Name, ticket: t.Optional[Ticket], found: t.Optional[Receipt]) 
             receipt=found.as_dict(),
         )
     if ticket is not None:
-        late = f", and it expired at {instant(ticket.expires)}" if ticket.expires <= time.time() else ""
+        late = f", and it expired at {utc(ticket.expires)}" if ticket.expires <= time.time() else ""
         raise CheckpointError(
             "not_restored",
             f"The ticket for {name} was not used{late}",

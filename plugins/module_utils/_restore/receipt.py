@@ -19,7 +19,8 @@ import typing as t
 
 from .._common.errors import CheckpointError
 from .._common.files import written
-from .ticket import BASE, Name, Ticket, instant, private_folder, read_private
+from .._common.moments import utc
+from .ticket import BASE, Name, Ticket, private_folder, read_private
 
 VERSION = 1
 RESTORED, FAILED = "restored", "failed"
@@ -77,7 +78,7 @@ def receipt(
         outcome=RESTORED if error is None else FAILED,
         code="" if error is None else error.code,
         reason="" if error is None else sentence(error),
-        at=instant(int(time.time())),
+        at=utc(time.time()),
         seconds=None if seconds is None else round(seconds, 2),
     )
 

@@ -23,6 +23,7 @@ import time
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 from . import rootfs
 from .attempt import CONTAINER_ID, LOCK_SECONDS, Attempt, claim, sweep
 from .bundle import Bundle
@@ -177,9 +178,8 @@ def report(error: CheckpointError, command: Command) -> None:
     text = f"{NAME}: {sentence(error)}"
     syslog.syslog(syslog.LOG_ERR, text)
     if command.log:
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with contextlib.suppress(OSError), open(command.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"level": "error", "msg": text, "time": when}) + "\n")
+            file.write(json.dumps({"level": "error", "msg": text, "time": utc(time.time())}) + "\n")
     else:
         sys.stderr.write(text + "\n")
 

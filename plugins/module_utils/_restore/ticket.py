@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
 import json
 import os
@@ -24,6 +23,7 @@ import typing as t
 
 from .._common.errors import CheckpointError
 from .._common.files import written
+from .._common.moments import utc
 
 BASE = "/var/lib/checkpoint-restore"
 """Where tickets and half-done restores lie: on a disk, because a restore unpacks there."""
@@ -126,18 +126,12 @@ class Ticket:
         if now >= self.expires:
             raise CheckpointError(
                 "ticket_expired",
-                f"The ticket for {self.name} expired at {instant(self.expires)}",
+                f"The ticket for {self.name} expired at {utc(self.expires)}",
                 hint="Leave a new ticket",
             )
 
     def as_json(self) -> bytes:
         return (json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=2) + "\n").encode()
-
-
-def instant(seconds: int) -> str:
-    """RFC 3339 in UTC."""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def parse(data: bytes) -> Ticket:

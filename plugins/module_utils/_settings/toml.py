@@ -14,8 +14,6 @@ import typing as t
 from .._node.toml import Document, Entry, Key, document, split_key
 from .marks import appended, instead_of, marked
 
-__all__ = ["Tables", "assignments", "document", "drop_in", "edited", "literal"]
-
 Tables = t.Mapping[str, t.Mapping[str, t.Any]]
 """Name of a table, as between the brackets -> key -> value."""
 

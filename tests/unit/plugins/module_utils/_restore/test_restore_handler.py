@@ -10,8 +10,8 @@ import typing as t
 
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node.toml import document
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore import handler
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._settings.toml import document
 
 HANDLER = handler.Handler("checkpoint-restore", "/opt/checkpoint-restore/checkpoint-restore-runtime", False)
 PLUGIN = "io.containerd.cri.v1.runtime"
