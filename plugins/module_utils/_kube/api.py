@@ -60,6 +60,15 @@ class ApiSession:
         """Put ``thing`` in the place of the object at ``path``; its ``resourceVersion`` has to be the current one."""
         return self._ask(path, {}, missing_ok=False, method="PUT", body=thing) or {}
 
+    def patch(self, path: str, change: t.Mapping[str, t.Any] | t.Sequence[t.Mapping[str, t.Any]]) -> Thing | None:
+        """Change the object at ``path``; ``None`` when there is none.
+
+        ``change``: a JSON merge patch (RFC 7386), or as a list a JSON patch (RFC 6902). A ``metadata.uid`` in a merge
+        patch has to be the object's, or the answer is 409.
+        """
+        kind = "merge-patch" if isinstance(change, t.Mapping) else "json-patch"
+        return self._ask(path, {}, missing_ok=True, method="PATCH", body=change, kind=f"application/{kind}+json")
+
     def delete(self, path: str, options: Thing) -> bool:
         """Delete the object at ``path`` with the given ``DeleteOptions``; false when there is none."""
         return self._ask(path, {}, missing_ok=True, method="DELETE", body=options) is not None
@@ -81,14 +90,23 @@ class ApiSession:
                 return things
 
     def _ask(
-        self, path: str, query: t.Mapping[str, str], *, missing_ok: bool, method: str = "GET", body: Thing | None = None
+        self,
+        path: str,
+        query: t.Mapping[str, str],
+        *,
+        missing_ok: bool,
+        method: str = "GET",
+        body: t.Any = None,
+        kind: str = "application/json",
     ) -> Thing | None:
         """The object at ``path``; ``None`` for 404 and 410 (gone) where those are to be expected."""
         text = urllib.parse.urlencode({name: value for name, value in query.items() if value})
         url = f"{self.server.url}{path}{'?' if text else ''}{text}"
         try:
             retries = 2 if method == "GET" else 0
-            answer = self._http.request(method, url, read_timeout=READ_TIMEOUT, retries=retries, body=body)
+            answer = self._http.request(
+                method, url, read_timeout=READ_TIMEOUT, retries=retries, body=body, content_type=kind
+            )
         except TransportError as error:
             raise recognise("apiserver", transport=error.kind, text=str(error)) from error
         if answer.status in (404, 410) and missing_ok:

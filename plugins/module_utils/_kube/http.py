@@ -186,6 +186,7 @@ class HttpClient:
         read_timeout: float,
         retries: int = 0,
         body: t.Any = None,
+        content_type: str = "application/json",
     ) -> Answer:
         """Send one request, with ``body`` as JSON, and read the whole answer, whatever its status.
 
@@ -203,7 +204,7 @@ class HttpClient:
         if method != "GET":
             headers["Connection"] = "close"
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = content_type
         authorization = self.server.authorization()
         if authorization:
             headers["Authorization"] = authorization

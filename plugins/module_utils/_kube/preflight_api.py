@@ -27,8 +27,12 @@ def check(session: ApiSession, request: Request, pod: Thing, node: Thing | None)
     found = [*_name_is_free(session, request), *_original(session, request)]
     if node is None:
         return [*found, Check("node", "failed", f"There is no node {request.node}", "See: kubectl get nodes")]
+    return [*found, *of_node(session, request, pod, node)]
+
+
+def of_node(session: ApiSession, request: Request, pod: Thing, node: Thing) -> list[Check]:
+    """The checks of the node that the pod is to run on, and of what the pod needs there."""
     return [
-        *found,
         _ready(node),
         _schedulable(node),
         _taints(node, pod),

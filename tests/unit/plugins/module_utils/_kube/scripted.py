@@ -71,6 +71,12 @@ class ScriptedServer:
             def do_POST(self) -> None:
                 outer.answer(self)
 
+            def do_PUT(self) -> None:
+                outer.answer(self)
+
+            def do_PATCH(self) -> None:
+                outer.answer(self)
+
             def do_DELETE(self) -> None:
                 outer.answer(self)
 

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The owner's own controller makes the replacement, as an admission policy shapes it.
+
+The user sees: the pod is gone, and its like is there on the other node, with owner, name (of a StatefulSet) and claims
+as always, made by the controller. Run for StatefulSets, ReplicaSets of Deployments and Jobs.
+
+Private to this collection: no promise of compatibility to anybody else.
+"""
+
+from __future__ import annotations
+
+import threading
+import typing as t
+
+from .._common.deadline import Deadline
+from .._common.errors import CheckpointError
+from .._kube.api import Thing, pod_path
+from .._kube.failures import KubeError
+from . import budget, policy
+from .objects import CHEAPEST, DELETION_COST, JOB_FINALIZER, path
+from .owner import Owner
+from .replacement import Proofs, Replacement
+from .state import Debt
+from .template import as_made, named
+
+# For the ReplicaSet to take one pod away: it does at once, or not at all.
+RETIRE_SECONDS = 5.0
+
+
+class ByPolicy(Replacement):
+    """Evict the source; the controller makes the next pod."""
+
+    @property
+    def _owner(self) -> Owner:
+        return t.cast("Owner", self._plan.owner)
+
+    @property
+    def _effect(self) -> policy.Effect:
+        plan = self._plan
+        # A StatefulSet's name is taken as long as the source is there: a dry run needs another.
+        stays = plan.replacement == plan.pod
+        return policy.Effect(
+            number=plan.number,
+            namespace=plan.namespace,
+            owner_uid=self._owner.uid,
+            names=(plan.pod, self._proof) if stays else (),
+            name=None if stays else plan.replacement,
+            hostname=plan.hostname,
+            runtime_class=plan.runtime_class,
+        )
+
+    def prepare(self) -> None:
+        super().prepare()
+        version = str(self._plan.policy_version)
+        name = policy.object_name(self._plan.number)
+        for collection, thing in zip(policy.collections(version), policy.documents(version, self._effect)):
+            self._state.owe(Debt(thing["kind"], "delete", f"{collection}/{name}"))
+            try:
+                self._session.create(collection, thing)
+            except KubeError as error:
+                if error.details.get("http_status") != 409:
+                    raise
+
+    def prove(self, deadline: Deadline, stop: threading.Event) -> None:
+        pod = as_made(self._owner, self._plan.source)
+        if self._effect.names:
+            pod = named(pod, self._proof)
+        enough = Proofs()
+        while True:
+            made = self._dry_run(pod)
+            if enough.add(self._effect.reached(made)):
+                return self._require_alike(made)
+            if not enough.seen:
+                reason = "The admission policy of the move does not act on the replacement"
+                self._pause(
+                    deadline, stop, "policy_inactive", reason, f"nodeSelector: {made['spec'].get('nodeSelector')}"
+                )
+
+    def replace(self) -> None:
+        source = self._plan.source
+        if self._owner.kind != "Job":
+            budget.evict(self._session, source)
+            return
+        # A pod without the finalizer that is gone is not counted as failed, and its like is made after a second.
+        self._take_finalizer_off()
+        try:
+            budget.evict(self._session, source)
+        except CheckpointError:
+            self._state.pay(self._session, "finalizer")
+            raise
+
+    def _take_finalizer_off(self) -> None:
+        place = pod_path(self._plan.namespace, self._plan.pod)
+        pod = self._session.get(place)
+        if pod is None or pod["metadata"]["uid"] != self._plan.uid:
+            return
+        finalizers = pod["metadata"].get("finalizers") or []
+        if JOB_FINALIZER in finalizers:
+            self._state.owe(
+                Debt("finalizer", "patch", place, _with_finalizers(self._plan.uid, finalizers), always=False)
+            )
+            kept = [each for each in finalizers if each != JOB_FINALIZER]
+            self._session.patch(place, _with_finalizers(self._plan.uid, kept))
+
+
+class ReplacementFirst(ByPolicy):
+    """One more pod of a Deployment; when it runs, one less: the source.
+
+    The user sees one pod more for a while, and never one less. The price: what the pod asks for, twice.
+    """
+
+    before_freeze = True
+    source_ends_with = "wait"
+
+    def replace(self) -> None:
+        scale = self._scale()
+        place = self._scale_path
+        known = [debt.body["to"] for debt in self._state.owed if debt.name == "scale"]
+        count = int(known[0] if known else scale["spec"].get("replicas") or 0)
+        if scale["spec"].get("replicas") == count + 1:
+            return
+        self._state.owe(Debt("scale", "scale", place, {"from": count + 1, "to": count}))
+        # Undone before the scale is: the pod that goes is the one that came.
+        cheap = {"metadata": {"annotations": {DELETION_COST: CHEAPEST}}}
+        replacement = pod_path(self._plan.namespace, self._plan.replacement)
+        self._state.owe(Debt("replacement_cost", "patch", replacement, cheap, always=False))
+        self._session.replace(place, {**scale, "spec": {"replicas": count + 1}})
+
+    def wait(self, deadline: Deadline, stop: threading.Event) -> Thing:
+        made = super().wait(deadline, stop)
+        self._state.forget("replacement_cost")
+        self._set_cost("source_cost")
+        self._state.pay(self._session, "scale")
+        self._await_source_end(Deadline(RETIRE_SECONDS), stop)
+        return made
+
+    @property
+    def _scale_path(self) -> str:
+        name = str(self._owner.head["metadata"]["name"])
+        return f"{path('Deployment', self._plan.namespace, name)}/scale"
+
+    def _scale(self) -> Thing:
+        scale = self._session.get(self._scale_path)
+        if scale is None:
+            raise CheckpointError("owner_gone", "The Deployment is gone", hint="Nothing was changed")
+        return scale
+
+
+def _with_finalizers(uid: str, finalizers: t.Sequence[str]) -> Thing:
+    return {"metadata": {"uid": uid, "finalizers": list(finalizers)}}

@@ -1,0 +1,138 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a pod can be moved, and whether the target node can have it: looked at before anything is touched.
+
+Private to this collection: no promise of compatibility to anybody else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._kube import preflight_api
+from .._kube.api import ApiSession, Thing
+from .._kube.manifest import HOSTNAME_LABEL, all_containers, restorable
+from .._kube.restore_request import ANNOTATION, Check, Request
+from . import room, topology
+from .objects import JOB_FINALIZER, MOVE, notes
+
+SHARED_WITH_NODE = ("hostIPC", "hostNetwork", "hostPID")
+HINTS = {
+    "claim": "A volume that only one node at a time can use does not follow in the time of a move",
+    "placement": "Choose another node",
+    "taints": "Choose another node, or add tolerations to what the pod is made from",
+}
+
+
+def of_pod(pod: Thing) -> t.Iterator[Check]:
+    """What the pod itself tells."""
+    spec, metadata = pod["spec"], pod["metadata"]
+    shared = [name for name in SHARED_WITH_NODE if spec.get(name)]
+    if shared:
+        yield Check(
+            "host_namespaces", "failed", f"The pod is a part of its node: {', '.join(shared)}", "Leave it there"
+        )
+    terminals = [each["name"] for each in restorable(pod) if each.get("tty")]
+    if terminals:
+        reason = f"A container with a terminal cannot be restored: {', '.join(terminals)}"
+        yield Check("terminal", "failed", reason, "Take tty out of what the pod is made from")
+    kept_by = sorted(set(metadata.get("finalizers") or []) - {JOB_FINALIZER})
+    if kept_by:
+        reason = f"Finalizers keep the pod's name after its deletion: {', '.join(kept_by)}"
+        yield Check("finalizers", "failed", reason, "Find out who waits for what")
+    if spec.get("ephemeralContainers"):
+        names = ", ".join(each["name"] for each in spec["ephemeralContainers"])
+        yield Check("ephemeral_containers", "warning", f"Ephemeral containers do not move along: {names}")
+    started = [each["name"] for each in spec.get("initContainers") or [] if each.get("restartPolicy") != "Always"]
+    if started:
+        reason = f"Init containers run again before the restore: {', '.join(started)}"
+        yield Check("init_containers", "warning", reason, "Make sure that they do no harm to data that is in use")
+    hooks = [each["name"] for each in all_containers(pod) if (each.get("lifecycle") or {}).get("preStop")]
+    if hooks:
+        yield Check("pre_stop", "warning", f"preStop hooks are not run, as nothing stops: {', '.join(hooks)}")
+    hooks = [each["name"] for each in all_containers(pod) if (each.get("lifecycle") or {}).get("postStart")]
+    if hooks:
+        yield Check("post_start", "warning", f"postStart hooks run again after the restore: {', '.join(hooks)}")
+    yield from _volumes(pod)
+
+
+def _volumes(pod: Thing) -> t.Iterator[Check]:
+    read_only = True
+    paths = []
+    for volume in pod["spec"].get("volumes") or []:
+        if "hostPath" in volume:
+            paths.append(str(volume["name"]))
+            mounts = [each for one in all_containers(pod) for each in one.get("volumeMounts") or []]
+            read_only &= all(each.get("readOnly") for each in mounts if each["name"] == volume["name"])
+        if "ephemeral" in volume:
+            reason = f"The claim of the volume {volume['name']} is deleted with the pod"
+            yield Check("ephemeral_volume", "failed", reason, "Use a claim of its own")
+    if paths and not read_only:
+        reason = f"Volumes are folders of the node, which do not follow: {', '.join(paths)}"
+        yield Check("host_path", "failed", reason, "Use a volume that both nodes can reach")
+
+
+def of_target(
+    session: ApiSession, source: Thing, target: str, node: Thing | None, runtime_class: str, *, stays: bool
+) -> t.Iterator[Check]:
+    """What the target node tells. ``stays``: the source is still there when the replacement comes."""
+    if node is None:
+        yield Check("node", "failed", f"There is no node {target}", "See: kubectl get nodes")
+        return
+    own = source["spec"].get("runtimeClassName")
+    if own not in (None, runtime_class):
+        reason = f"The pod is of the RuntimeClass {own}, and has to be of {runtime_class} to be restored"
+        yield Check("runtime_class", "failed", reason, "Pods of another RuntimeClass cannot be moved")
+    host = str((node["metadata"].get("labels") or {}).get(HOSTNAME_LABEL) or target)
+    pod = _unbound(source, host)
+    for check in preflight_api.of_node(session, _request(source, target, runtime_class), pod, node):
+        failed = check.result == "failed"
+        yield dataclasses.replace(check, hint=HINTS.get(check.name, check.hint)) if failed else check
+    yield from _architecture(session, source, node)
+    yield from room.checks(session, source, node)
+    yield from topology.checks(session, source, node, stays=stays)
+
+
+def _unbound(source: Thing, hostname: str) -> Thing:
+    """The pod without what an earlier move bound it by, but its volumes as they are; those of the node apart."""
+    spec = dict(source["spec"])
+    selector = {key: value for key, value in (spec.get("nodeSelector") or {}).items() if key != HOSTNAME_LABEL}
+    own = (spec.get("nodeSelector") or {}).get(HOSTNAME_LABEL)
+    marks = notes(source)
+    moved_before = MOVE in marks or ANNOTATION in marks
+    # Who wrote the host name into the pod himself wants it there.
+    spec["nodeSelector"] = selector if own in (None, hostname) or moved_before else {**selector, HOSTNAME_LABEL: own}
+    return {**source, "spec": spec}
+
+
+def _request(source: Thing, target: str, runtime_class: str) -> Request:
+    metadata = source["metadata"]
+    return Request(
+        namespace=metadata["namespace"],
+        pod=metadata["name"],
+        node=target,
+        archives=(),
+        source=(None, None, None),
+        method="runtime",
+        runtime_class=runtime_class,
+        isolated=False,
+        cold=True,
+        preflight=True,
+        wait=True,
+        seconds=0.0,
+        definition=None,
+        source_definition=None,
+        patch={},
+    )
+
+
+def _architecture(session: ApiSession, source: Thing, node: Thing) -> t.Iterator[Check]:
+    old = session.node(source["spec"]["nodeName"])
+    here, there = (
+        str(((each or {}).get("status") or {}).get("nodeInfo", {}).get("architecture") or "") for each in (old, node)
+    )
+    if here and here != there:
+        reason = f"The processes run on {here}, the node is {there or 'of an unknown architecture'}"
+        yield Check("architecture", "failed", reason, "Choose a node of the same architecture")
