@@ -45,7 +45,7 @@ class Bare(Replacement):
         self._create(pod, Deadline(NAME_SECONDS))
 
     def _end_source(self) -> None:
-        budget.evict(self._session, self._plan.source)
+        self._end_going()
 
     def _pod(self) -> Thing:
         plan = self._plan
@@ -81,7 +81,7 @@ class Orphaning(Bare):
         super().prove(deadline, stop)
 
     def _end_source(self) -> None:
-        budget.delete(self._session, self._plan.source)
+        budget.delete(self._session, self._plan.failed or self._plan.source)
 
 
 class Adoption(Replacement):
@@ -102,6 +102,7 @@ class Adoption(Replacement):
         self._require_alike(self._dry_run(named(self._pod(), self._proof)))
 
     def replace(self) -> None:
+        self._remove_failed()
         place = pod_path(self._plan.namespace, self._plan.replacement)
         self._state.owe(Debt("replacement", "delete", place, {"gracePeriodSeconds": 0}, always=False))
         self._create(self._pod(), Deadline(NAME_SECONDS))

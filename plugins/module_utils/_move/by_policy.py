@@ -17,8 +17,7 @@ import typing as t
 from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from .._kube.api import Thing, pod_path
-from .._kube.failures import KubeError
-from . import budget, policy
+from . import policy
 from .objects import CHEAPEST, DELETION_COST, JOB_FINALIZER, path
 from .owner import Owner
 from .replacement import Proofs, Replacement
@@ -56,12 +55,13 @@ class ByPolicy(Replacement):
         version = str(self._plan.policy_version)
         name = policy.object_name(self._plan.number)
         for collection, thing in zip(policy.collections(version), policy.documents(version, self._effect)):
-            self._state.owe(Debt(thing["kind"], "delete", f"{collection}/{name}"))
-            try:
+            place = f"{collection}/{name}"
+            self._state.owe(Debt(thing["kind"], "delete", place))
+            there = self._session.get(place)
+            if there is None:
                 self._session.create(collection, thing)
-            except KubeError as error:
-                if error.details.get("http_status") != 409:
-                    raise
+            elif thing["kind"] == "MutatingAdmissionPolicy":
+                self._session.replace(place, {**there, "spec": thing["spec"]})
 
     def prove(self, deadline: Deadline, stop: threading.Event) -> None:
         pod = as_made(self._owner, self._plan.source)
@@ -69,40 +69,50 @@ class ByPolicy(Replacement):
             pod = named(pod, self._proof)
         enough = Proofs()
         while True:
-            made = self._dry_run(pod)
-            if enough.add(self._effect.reached(made)):
-                return self._require_alike(made)
+            made = self._tried(pod)
+            if enough.add(made is not None and self._effect.reached(made)):
+                return self._require_alike(t.cast("Thing", made))
             if not enough.seen:
                 reason = "The admission policy of the move does not act on the replacement"
-                self._pause(
-                    deadline, stop, "policy_inactive", reason, f"nodeSelector: {made['spec'].get('nodeSelector')}"
-                )
+                told = f"nodeSelector: {made['spec'].get('nodeSelector')}" if made else "another policy gives its name"
+                self._pause(deadline, stop, "policy_inactive", reason, told)
+
+    def _tried(self, pod: Thing) -> Thing | None:
+        """The pod of a dry run; ``None`` where it got a name that is taken.
+
+        That is by the policy of the move before, which the API server still has for a moment after it was deleted.
+        """
+        try:
+            return self._dry_run(pod)
+        except CheckpointError as error:
+            if error.details.get("http_status") != 409:
+                raise
+            return None
 
     def replace(self) -> None:
-        source = self._plan.source
+        going = self._plan.failed or self._plan.source
         if self._owner.kind != "Job":
-            budget.evict(self._session, source)
+            self._end_going()
             return
         # A pod without the finalizer that is gone is not counted as failed, and its like is made after a second.
-        self._take_finalizer_off()
+        self._take_finalizer_off(going["metadata"])
         try:
-            budget.evict(self._session, source)
+            self._end_going()
         except CheckpointError:
             self._state.pay(self._session, "finalizer")
             raise
 
-    def _take_finalizer_off(self) -> None:
-        place = pod_path(self._plan.namespace, self._plan.pod)
+    def _take_finalizer_off(self, metadata: Thing) -> None:
+        place = pod_path(self._plan.namespace, metadata["name"])
         pod = self._session.get(place)
-        if pod is None or pod["metadata"]["uid"] != self._plan.uid:
+        if pod is None or pod["metadata"]["uid"] != metadata["uid"]:
             return
         finalizers = pod["metadata"].get("finalizers") or []
         if JOB_FINALIZER in finalizers:
-            self._state.owe(
-                Debt("finalizer", "patch", place, _with_finalizers(self._plan.uid, finalizers), always=False)
-            )
+            uid = str(metadata["uid"])
+            self._state.owe(Debt("finalizer", "patch", place, _with_finalizers(uid, finalizers), always=False))
             kept = [each for each in finalizers if each != JOB_FINALIZER]
-            self._session.patch(place, _with_finalizers(self._plan.uid, kept))
+            self._session.patch(place, _with_finalizers(uid, kept))
 
 
 class ReplacementFirst(ByPolicy):
@@ -115,18 +125,17 @@ class ReplacementFirst(ByPolicy):
     source_ends_with = "wait"
 
     def replace(self) -> None:
-        scale = self._scale()
-        place = self._scale_path
-        known = [debt.body["to"] for debt in self._state.owed if debt.name == "scale"]
-        count = int(known[0] if known else scale["spec"].get("replicas") or 0)
-        if scale["spec"].get("replicas") == count + 1:
-            return
-        self._state.owe(Debt("scale", "scale", place, {"from": count + 1, "to": count}))
+        known = [debt.body[0]["value"] for debt in self._state.owed if debt.name == "scale"]
+        before = int(known[0]) - 1 if known else self._replicas()
+        self._state.owe(Debt("scale", "patch", self._scale_path, _scaled(before + 1, before)))
         # Undone before the scale is: the pod that goes is the one that came.
         cheap = {"metadata": {"annotations": {DELETION_COST: CHEAPEST}}}
         replacement = pod_path(self._plan.namespace, self._plan.replacement)
         self._state.owe(Debt("replacement_cost", "patch", replacement, cheap, always=False))
-        self._session.replace(place, {**scale, "spec": {"replicas": count + 1}})
+        if known and self._replicas() == before + 1:
+            self._remove_failed()
+        else:
+            self._session.patch(self._scale_path, _scaled(before, before + 1))
 
     def wait(self, deadline: Deadline, stop: threading.Event) -> Thing:
         made = super().wait(deadline, stop)
@@ -141,11 +150,17 @@ class ReplacementFirst(ByPolicy):
         name = str(self._owner.head["metadata"]["name"])
         return f"{path('Deployment', self._plan.namespace, name)}/scale"
 
-    def _scale(self) -> Thing:
+    def _replicas(self) -> int:
         scale = self._session.get(self._scale_path)
         if scale is None:
             raise CheckpointError("owner_gone", "The Deployment is gone", hint="Nothing was changed")
-        return scale
+        return int(scale["spec"].get("replicas") or 0)
+
+
+def _scaled(before: int, after: int) -> list[Thing]:
+    """A change of the number of pods, if it still is what it was; the API server applies it to the newest version."""
+    place = "/spec/replicas"
+    return [{"op": "test", "path": place, "value": before}, {"op": "replace", "path": place, "value": after}]
 
 
 def _with_finalizers(uid: str, finalizers: t.Sequence[str]) -> Thing:

@@ -14,6 +14,7 @@ import typing as t
 from .._common.errors import CheckpointError
 from .._kube.api import ApiSession, Thing
 from .._kube.manifest import HOSTNAME_LABEL, restorable
+from .._kube.nodes import is_ready
 from .._kube.restore_request import Check
 from .._kube.restore_wait import statuses
 from . import budget, owner, policy, preflight, probes
@@ -39,7 +40,8 @@ class Plan:
 
     ``way``: how the replacement comes to be, see replacement.py. ``policy_version``: of the admission policies that the
     cluster serves. ``hostname``: the target's label kubernetes.io/hostname. ``patience``: how long the containers may
-    stay frozen, ``None`` for as long as one likes. ``checks``: what was looked at, warnings among it.
+    stay frozen, ``None`` for as long as one likes. ``checks``: what was looked at, warnings among it. ``failed``: the
+    replacement of a try before this one, see :func:`redirected`.
     """
 
     number: str
@@ -54,6 +56,7 @@ class Plan:
     containers: tuple[Container, ...]
     patience: probes.Patience | None
     checks: tuple[Check, ...]
+    failed: Thing | None = None
 
     @property
     def namespace(self) -> str:
@@ -130,24 +133,50 @@ def make(
             hint="; ".join(dict.fromkeys(check.hint for check in failed if check.hint)),
             checks=[dataclasses.asdict(check) for check in sorted(found)],
         )
-    metadata = source["metadata"]
-    own_name = pod
-    if its_owner is not None and its_owner.kind != "StatefulSet":
-        own_name = generated(metadata.get("generateName") or f"{its_owner.name}-")
     return Plan(
         number=new_number(),
         source=source,
         target=target,
-        hostname=str((node["metadata"].get("labels") or {}).get(HOSTNAME_LABEL) or target),
+        hostname=_hostname(node, target),
         runtime_class=runtime_class,
         owner=its_owner,
         way=way,
         policy_version=version,
-        replacement=own_name,
+        replacement=_new_name(source, its_owner),
         containers=tuple(_containers(source)),
         patience=probes.patience(source),
         checks=tuple(sorted(found)),
     )
+
+
+def redirected(session: ApiSession, plan: Plan, target: str) -> Plan:
+    """The same move to another node, or back to its own, when its replacement cannot run where it is.
+
+    The one that is there is deleted by the new one's ``replace()``. Raises CheckpointError ``node_not_usable``.
+    """
+    node = session.node(target)
+    if node is None or not is_ready(node):
+        raise CheckpointError("node_not_usable", f"There is no node {target} that is Ready", hint="Choose another node")
+    failed = session.pod(plan.namespace, plan.replacement)
+    made = failed is not None and failed["metadata"]["uid"] != plan.uid
+    return dataclasses.replace(
+        plan,
+        target=target,
+        hostname=_hostname(node, target),
+        replacement=_new_name(plan.source, plan.owner),
+        failed=failed if made else plan.failed,
+    )
+
+
+def _hostname(node: Thing, name: str) -> str:
+    return str((node["metadata"].get("labels") or {}).get(HOSTNAME_LABEL) or name)
+
+
+def _new_name(source: Thing, its_owner: owner.Owner | None) -> str:
+    """A StatefulSet's pod and one of nobody keep their names."""
+    if its_owner is None or its_owner.kind == "StatefulSet":
+        return str(source["metadata"]["name"])
+    return generated(source["metadata"].get("generateName") or f"{its_owner.name}-")
 
 
 def _running(session: ApiSession, namespace: str, pod: str, target: str) -> Thing:

@@ -97,9 +97,10 @@ class Replacement(abc.ABC):
     def _appeared(self, deadline: Deadline, stop: threading.Event) -> Thing:
         """The replacement, whatever its state."""
         plan = self._plan
+        before = {plan.uid, (plan.failed or plan.source)["metadata"]["uid"]}
         while True:
             pod = self._session.pod(plan.namespace, plan.replacement)
-            if pod is not None and pod["metadata"]["uid"] != plan.uid:
+            if pod is not None and pod["metadata"]["uid"] not in before:
                 if notes(pod).get(MOVE) != plan.number:
                     raise CheckpointError(
                         "replacement_astray",
@@ -166,6 +167,16 @@ class Replacement(abc.ABC):
                 return False
             raise _refused(error) if status in (400, 403, 422) else error from None
         return True
+
+    def _end_going(self) -> None:
+        """Evict the source; where it is gone already, delete the replacement that failed, which serves nobody."""
+        if self._plan.failed is None:
+            budget.evict(self._session, self._plan.source)
+        self._remove_failed()
+
+    def _remove_failed(self) -> None:
+        if self._plan.failed is not None:
+            budget.delete(self._session, self._plan.failed)
 
     def _set_cost(self, debt: str) -> None:
         """Make the source the first that its ReplicaSet takes away."""

@@ -48,8 +48,8 @@ class Debt:
 
     ``action``: "delete" the object at ``path`` if it has the move's number as label or annotation, with ``body`` as
     DeleteOptions; "create" ``body`` in the collection ``path`` unless it is there; "patch" the object at ``path`` with
-    ``body`` (see ApiSession.patch) if it still fits; "scale" the object at ``path`` (.../scale) to ``body["to"]`` if it
-    has ``body["from"]`` replicas. ``always``: also after a move that came off; otherwise only when it is undone.
+    ``body`` (see ApiSession.patch) if it still fits. ``always``: also after a move that came off; otherwise only when
+    it is undone.
     """
 
     name: str
@@ -123,6 +123,11 @@ class State:
     def facts(self) -> Thing:
         """What :meth:`begin` was given."""
         return dict(self._content["facts"])
+
+    def replan(self, facts: Thing) -> None:
+        """Put other facts in the place of those that :meth:`begin` was given."""
+        self._content["facts"] = facts
+        self._write()
 
     @property
     def steps(self) -> list[Thing]:
@@ -210,10 +215,8 @@ def _pay(session: ApiSession, debt: Debt, number: str) -> None:
             _delete(session, debt, number)
         elif debt.action == "create":
             _create(session, debt)
-        elif debt.action == "patch":
-            session.patch(debt.path, debt.body)
         else:
-            _scale(session, debt)
+            session.patch(debt.path, debt.body)
     except KubeError as error:
         if debt.action == "create" or error.details.get("http_status") not in NO_LONGER:
             raise
@@ -240,12 +243,6 @@ def _create(session: ApiSession, debt: Debt) -> None:
         if deadline.expired:
             raise failure("apiserver_failed", reason=f"What is to be made again is not gone yet: {place}")
         time.sleep(INTERVAL)
-
-
-def _scale(session: ApiSession, debt: Debt) -> None:
-    scale = session.get(debt.path)
-    if scale is not None and scale["spec"].get("replicas") == debt.body["from"]:
-        session.replace(debt.path, {**scale, "spec": {"replicas": debt.body["to"]}})
 
 
 def _read(path: str) -> Thing:

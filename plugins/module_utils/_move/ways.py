@@ -30,6 +30,17 @@ def begin(session: ApiSession, plan: plans.Plan, folder: str) -> tuple[Replaceme
     return WAYS[plan.way](session, plan, state), state
 
 
+def redirect(session: ApiSession, plan: plans.Plan, state: State, target: str) -> Replacement:
+    """The same move, to another node or back, after its replacement could not run: only forward, from the same images.
+
+    To be prepared, proved, replaced and waited for as the first one. Raises CheckpointError ``node_not_usable``.
+    """
+    changed = plans.redirected(session, plan, target)
+    state.replan(changed.as_facts())
+    state.step("redirected", target=target)
+    return WAYS[changed.way](session, changed, state)
+
+
 def resume(session: ApiSession, number: str, folder: str) -> tuple[Replacement, State]:
     """A move that was begun by a process that is gone. Raises CheckpointError ``state_unusable``, ``state_in_use``."""
     state = State.load(folder, number)

@@ -162,10 +162,16 @@ class Api:
         there = self.objects.get(asked.path)
         if there is None:
             return status_object(404, "not found")
-        uid = asked.body["metadata"].get("uid")
-        if uid not in (None, there["metadata"]["uid"]):
-            return status_object(409, "Precondition failed: UID in precondition")
-        self.objects[asked.path] = _merged(there, asked.body)
+        if isinstance(asked.body, list):
+            test, change = asked.body
+            if there["spec"]["replicas"] != test["value"]:
+                return status_object(422, "the server rejected our request due to an error in our request")
+            self.objects[asked.path] = {**there, "spec": {"replicas": change["value"]}}
+        else:
+            uid = asked.body["metadata"].get("uid")
+            if uid not in (None, there["metadata"]["uid"]):
+                return status_object(409, "Precondition failed: UID in precondition")
+            self.objects[asked.path] = _merged(there, asked.body)
         self.done.append(f"patch {asked.path}")
         return Say(200, self.objects[asked.path])
 

@@ -34,6 +34,7 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
 NUMBER = "000000000042"
 MARKED = {"metadata": {"name": "made", "uid": "uid-made", "labels": {"checkpoint-restore.io/move": NUMBER}}}
 PLACE = f"{SHOP}/things/made"
+LESS = [{"op": "test", "path": "/spec/replicas", "value": 4}, {"op": "replace", "path": "/spec/replicas", "value": 3}]
 
 
 @pytest.fixture
@@ -108,14 +109,14 @@ def test_debts_are_paid_backwards_and_once(begun: State) -> None:
         session = ApiSession(Server(url=there.url))
         begun.owe(Debt("policy", "delete", PLACE))
         begun.owe(Debt("cost", "patch", f"{SHOP}/pods/web-0", {"metadata": {"annotations": {"a": "b"}}}, always=False))
-        begun.owe(Debt("scale", "scale", scale, {"from": 4, "to": 3}))
+        begun.owe(Debt("scale", "patch", scale, LESS))
         begun.owe(Debt("set", "create", f"{APPS}/statefulsets", owner("StatefulSet")))
         # Owed again, it stays where it was.
         begun.owe(Debt("policy", "delete", PLACE))
         begun.settle(session, undo=True)
         assert api.done == [
             f"create {APPS}/statefulsets/web",
-            f"put {scale}",
+            f"patch {scale}",
             f"patch {SHOP}/pods/web-0",
             f"delete {PLACE}",
         ]
@@ -147,7 +148,7 @@ def test_a_change_that_no_longer_fits_is_left(begun: State) -> None:
     scale = f"{APPS}/deployments/web/scale"
     api.objects[scale] = {"metadata": {"name": "web"}, "spec": {"replicas": 7}}
     with serving(api) as there:
-        begun.owe(Debt("scale", "scale", scale, {"from": 4, "to": 3}))
+        begun.owe(Debt("scale", "patch", scale, LESS))
         begun.owe(Debt("cost", "patch", f"{SHOP}/pods/web-0", {"metadata": {"uid": "another"}}))
         begun.owe(Debt("gone", "patch", f"{SHOP}/pods/web-9", {"metadata": {}}))
         begun.settle(ApiSession(Server(url=there.url)), undo=True)
