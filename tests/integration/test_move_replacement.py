@@ -12,7 +12,10 @@ import dataclasses
 import functools
 import os
 import pathlib
+import signal
 import threading
+import traceback
+import types
 import typing as t
 
 import pytest
@@ -22,6 +25,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kub
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.auth import api_server
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import objects, policy, ways
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import plan as plans
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import state as state_files
 from restore_support import CLASS, CRIO, CTD
 from support import REGISTRY, Cluster, kubectl, wait_until
 
@@ -337,8 +341,8 @@ def test_ten_in_a_row(cluster: Cluster, mover: Mover, run: t.Callable[..., list[
     assert len(seen) == 10
 
 
-def movable(mover: Mover, name: str) -> bool:
-    return refusal(lambda: mover.plan(name)) is None
+def movable(mover: Mover, name: str, options: t.Mapping[str, t.Any] = types.MappingProxyType({})) -> bool:
+    return refusal(lambda: mover.plan(name, **options)) is None
 
 
 def test_a_policy_that_does_not_act_is_found_before_anything_is_touched(
@@ -386,6 +390,26 @@ def test_a_template_that_is_another_by_now(cluster: Cluster, mover: Mover, run: 
         error = refused(lambda: replacement.prove(Deadline(SECONDS), NEVER))
         assert error.code == "replacement_differs" and "args of app" in error.reason
         replacement.undo()
+
+
+def test_a_pod_that_the_owner_makes_for_another_reason(
+    cluster: Cluster, mover: Mover, run: t.Callable[..., list[str]]
+) -> None:
+    (name,) = run(workload(cluster, "Deployment", "more"))
+    plan = mover.plan(name)
+    replacement, state = mover.begin(plan)
+    with state:
+        replacement.prepare()
+        replacement.prove(Deadline(SECONDS), NEVER)
+        kubectl("scale", "deployment/more", "--namespace", cluster.namespace, "--replicas=3")
+        wait_until("one of the two", lambda: came(mover, plan))
+        assert refused(replacement.replace).code == "replacement_early"
+        replacement.undo()
+    assert mover.pod(name)["metadata"]["uid"] == plan.uid
+    # The policy served one pod; without it the controller makes the other one as always.
+    wait_until("three pods", lambda: len(ready(mover, "more")) == 3)
+    marked = [each["metadata"]["name"] for each in mover.pods(name="more") if objects.MOVE in objects.notes(each)]
+    assert marked == [plan.replacement]
 
 
 def test_a_disruption_budget(cluster: Cluster, mover: Mover, run: t.Callable[..., list[str]]) -> None:
@@ -501,6 +525,86 @@ def test_one_move_at_a_time_and_a_killed_one_is_undone_by_another(
         again.undo()
         state.end("undone")
     assert sorted(uids(mover, "once")) == names
+
+
+class Killing(ApiSession):
+    """Ends its process by SIGKILL once so many changes of the cluster are answered."""
+
+    left = 0
+
+    def _ask(self, path: str, query: t.Mapping[str, str], **more: t.Any) -> t.Optional[Thing]:
+        answer = super()._ask(path, query, **more)
+        body = more.get("body") or {}
+        dry = query.get("dryRun") or "dryRun" in (body.get("deleteOptions") or {} if isinstance(body, dict) else {})
+        if more.get("method", "GET") != "GET" and not dry:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+
+
+def moved_until_killed(mover: Mover, pod: str, changes: int, options: Thing) -> bool:
+    """Move in a process of its own that is killed after so many changes; whether it was."""
+    child = os.fork()
+    if child == 0:
+        try:
+            mover.session = Killing(mover.session.server)
+            mover.session.left = changes
+            mover.move(pod, **options)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("Deployment", {}),
+        ("Deployment", {"order": "replacement_first"}),
+        ("Deployment", {"policies": False}),
+        ("StatefulSet", {"policies": False}),
+        ("Job", {}),
+    ],
+    ids=["policy", "replacement_first", "adoption", "orphaning", "job"],
+)
+def test_killed_after_every_change(
+    cluster: Cluster, mover: Mover, run: t.Callable[..., list[str]], kind: str, options: Thing
+) -> None:
+    name = f"killed-{kind.lower()}-{len(options) + options.get('policies', True)}"
+    (pod,) = run(workload(cluster, kind, name, **({"serviceName": "killed"} if kind == "StatefulSet" else {})))
+    undone = forward = 0
+    for changes in range(1, 30):
+        wait_until("the pod to be movable", functools.partial(movable, mover, pod, options))
+        before = mover.pod(pod)["metadata"]["uid"]
+        if not moved_until_killed(mover, pod, changes, options):
+            break
+        (number,) = state_files.unfinished(mover.folder)
+        again, state = ways.resume(mover.session, number, mover.folder)
+        with state:
+            if refusal(again.undo) == "too_late":
+                forward += 1
+                again.replace()
+                again.wait(Deadline(SECONDS), NEVER)
+                again.clean()
+            else:
+                undone += 1
+                assert mover.pod(pod)["metadata"]["uid"] == before
+            state.end("undone")
+            assert state.owed == []
+        wait_until("the one pod", functools.partial(only_one, mover, name))
+        (pod,) = ready(mover, name)
+        mover.nothing_left()
+    else:
+        raise AssertionError("it never came to its end")
+    assert undone >= 2 and forward >= 1
+
+
+def only_one(mover: Mover, name: str) -> bool:
+    return len(uids(mover, name)) == len(ready(mover, name)) == 1
 
 
 @pytest.mark.parametrize(("kind", "order"), [("StatefulSet", "source_first"), ("Deployment", "replacement_first")])

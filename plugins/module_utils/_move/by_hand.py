@@ -113,7 +113,6 @@ class Adoption(Replacement):
         while not _is_ready(made):
             self._pause(deadline, stop, "replacement_missing", "The replacement runs, but is not Ready")
             made = self._appeared(deadline, stop)
-        self._state.forget("replacement")
         self._set_cost("source_cost")
         uid = made["metadata"]["uid"]
         adopted = self._session.patch(
@@ -121,6 +120,7 @@ class Adoption(Replacement):
         )
         if adopted is None:
             raise CheckpointError("pod_gone", "Somebody deleted the replacement", hint="Its state is on the target")
+        self._state.forget("replacement")
         self._await_source_end(Deadline(RETIRE_SECONDS), stop)
         return self._appeared(deadline, stop)
 

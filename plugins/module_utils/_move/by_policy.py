@@ -90,6 +90,7 @@ class ByPolicy(Replacement):
             return None
 
     def replace(self) -> None:
+        self._require_name_free()
         going = self._plan.failed or self._plan.source
         if self._owner.kind != "Job":
             self._end_going()
@@ -101,6 +102,22 @@ class ByPolicy(Replacement):
         except CheckpointError:
             self._state.pay(self._session, "finalizer")
             raise
+
+    def _require_name_free(self) -> None:
+        """Nobody may have the replacement's name before the source is gone, by another need of the owner.
+
+        Such a pod has no ticket and starts from its image. One that comes after the ticket is as good as any other.
+        """
+        plan = self._plan
+        if plan.replacement == plan.pod or self._session.pod(plan.namespace, plan.replacement) is None:
+            return
+        source = self._session.pod(plan.namespace, plan.pod)
+        if source is not None and source["metadata"]["uid"] == plan.uid:
+            raise CheckpointError(
+                "replacement_early",
+                f"The {self._owner} made {plan.namespace}/{plan.replacement} before the pod was gone that it is for",
+                hint="Something else let it make a pod: wait until it has as many as it wants, and move again",
+            )
 
     def _take_finalizer_off(self, metadata: Thing) -> None:
         place = pod_path(self._plan.namespace, metadata["name"])

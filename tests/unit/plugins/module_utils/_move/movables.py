@@ -120,7 +120,7 @@ class Api:
         if asked.path in self.objects:
             return Say(200, self.objects[asked.path])
         last = asked.path.rpartition("/")[2]
-        if not last.endswith("s") or asked.path.count("/") not in (3, 5, 6):
+        if last not in ("events", "horizontalpodautoscalers", "nodes", "pods"):
             return status_object(404, "not found")
         if asked.path == "/api/v1/pods":
             found = [thing for path, thing in self.objects.items() if "/pods/" in path]

@@ -173,6 +173,57 @@ def test_a_replacement_that_is_refused_or_another_pod_is_found(begin: t.Callable
     assert (error.code, error.message) == ("replacement_refused", "exceeded quota: pods=1")
 
 
+def test_a_pod_that_has_the_replacements_name_already(begin: t.Callable[..., Move]) -> None:
+    replicas = owner("ReplicaSet", "web-5d9f")
+    move = begin(replicas, pod(owner=replicas))
+    move.replacement.prepare()
+    place = f"{SHOP}/pods/{move.plan.replacement}"
+    move.api.objects[place] = pod(move.plan.replacement, "n2", replicas)
+    assert refused(move.replacement.replace).code == "replacement_early"
+    # With the source gone it is the replacement itself.
+    del move.api.objects[f"{SHOP}/pods/web-0"]
+    move.replacement.replace()
+
+
+def test_to_another_node_when_the_replacement_cannot_run(begin: t.Callable[..., Move]) -> None:
+    stateful = owner("StatefulSet")
+    move = begin(stateful, pod(owner=stateful))
+    move.replacement.prepare()
+    move.replacement.replace()
+    failed = pod("web-0", "n2", stateful)
+    failed["metadata"].update(uid="failed", annotations={objects.MOVE: move.plan.number})
+    place = f"{SHOP}/pods/web-0"
+    move.api.objects[place] = failed
+    assert refused(lambda: ways.redirect(move.session, move.plan, move.state, "n9")).code == "node_not_usable"
+    again = ways.redirect(move.session, move.plan, move.state, "n1")
+    again.prepare()
+    (document,) = [each for path, each in move.api.objects.items() if "mutatingadmissionpolicies/" in path]
+    assert "n1.example.com" in document["spec"]["mutations"][0]["jsonPatch"]["expression"]
+    # A budget protects the pod that ran, not the one that never did.
+    move.api.refusals[EVICTION] = BUDGET
+    again.replace()
+    assert place not in move.api.objects
+    made = {**failed, "metadata": {**failed["metadata"], "uid": "again"}}
+    move.api.objects[place] = made
+    assert again.wait(Deadline(5), NEVER)["metadata"]["uid"] == "again"
+    move.again()
+    assert move.replacement.wait(Deadline(5), NEVER)["metadata"]["uid"] == "again"
+    move.replacement.clean()
+    assert move.state.owed == []
+
+
+def test_patches_say_of_which_kind_they_are() -> None:
+    api = Api(pod())
+    api.objects["/scale"] = {"metadata": {}, "spec": {"replicas": 1}}
+    with serving(api) as there:
+        session = ApiSession(Server(url=there.url))
+        session.patch(f"{SHOP}/pods/web-0", {"metadata": {}})
+        session.patch("/scale", [{"op": "test", "value": 1}, {"op": "replace", "value": 2}])
+        assert session.patch(f"{SHOP}/pods/web-9", {"metadata": {}}) is None
+        kinds = [asked.headers["Content-Type"] for asked in there.posts]
+    assert kinds[:2] == ["application/merge-patch+json", "application/json-patch+json"]
+
+
 def test_differences() -> None:
     source = pod()
     other = pod(containers=[{"name": "app", "image": "registry.example.com/web:2"}, {"name": "log", "image": "log"}])
