@@ -326,6 +326,15 @@ def test_a_job_counts_no_failure(cluster: Cluster, mover: Mover, run: t.Callable
     assert (status.get("active"), status.get("failed", 0)) == (1, 0)
 
 
+def test_an_indexed_job_keeps_the_index(cluster: Cluster, mover: Mover, run: t.Callable[..., list[str]]) -> None:
+    names = run(workload(cluster, "Job", "index", completionMode="Indexed", completions=2, parallelism=2), 2)
+    others = {name: uid for name, uid in uids(mover, "index").items() if name != names[1]}
+    plan, made = mover.move(names[1])
+    index = objects.notes(made)[objects.JOB_INDEX]
+    assert index == "1" and made["metadata"]["name"].startswith("index-1-")
+    assert uids(mover, "index") == {**others, plan.replacement: made["metadata"]["uid"]}
+
+
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
 def test_ten_in_a_row(cluster: Cluster, mover: Mover, run: t.Callable[..., list[str]], kind: str) -> None:
     more = {"serviceName": "row"} if kind == "StatefulSet" else {}

@@ -38,11 +38,9 @@ class Bare(Replacement):
         self._require_alike(self._dry_run(named(self._pod(), self._proof)))
 
     def replace(self) -> None:
-        pod = self._pod()
-        # Between the two there is no pod at all: from here on the state file alone knows it.
-        self._state.step("replacing", pod=pod)
+        # Between the two there is no pod at all: the state file alone knows it.
         self._end_source()
-        self._create(pod, Deadline(NAME_SECONDS))
+        self._create(self._pod(), Deadline(NAME_SECONDS))
 
     def _end_source(self) -> None:
         self._end_going()

@@ -18,7 +18,7 @@ from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from .._kube.api import Thing, pod_path
 from . import policy
-from .objects import CHEAPEST, DELETION_COST, JOB_FINALIZER, path
+from .objects import CHEAPEST, DELETION_COST, JOB_FINALIZER, JOB_INDEX, notes, path
 from .owner import Owner
 from .replacement import Proofs, Replacement
 from .state import Debt
@@ -48,6 +48,7 @@ class ByPolicy(Replacement):
             name=None if stays else plan.replacement,
             hostname=plan.hostname,
             runtime_class=plan.runtime_class,
+            job_index=notes(plan.source).get(JOB_INDEX),
         )
 
     def prepare(self) -> None:

@@ -21,6 +21,7 @@ DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 CHEAPEST = str(-(2**31))
 """The lowest deletion cost there is (kubernetes 1.36, pkg/apis/core/helper: GetDeletionCostFromPodAnnotations)."""
 
+JOB_INDEX = "batch.kubernetes.io/job-completion-index"
 JOB_FINALIZER = "batch.kubernetes.io/job-tracking"
 PREFIX = "checkpoint-restore-move"
 

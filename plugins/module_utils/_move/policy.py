@@ -21,7 +21,7 @@ import typing as t
 
 from .._kube.api import ApiSession, Thing
 from .._kube.manifest import HOSTNAME_LABEL
-from .objects import MOVE, PREFIX, labels
+from .objects import JOB_INDEX, MOVE, PREFIX, labels
 
 GROUP = "admissionregistration.k8s.io"
 VERSIONS = ("v1", "v1beta1", "v1alpha1")
@@ -31,7 +31,8 @@ POLICIES, BINDINGS = "mutatingadmissionpolicies", "mutatingadmissionpolicybindin
 class Effect(t.NamedTuple):
     """What the policy does: to the next pod of the owner with this UID, of ``names`` where its name is given.
 
-    ``name``: the name that the pod gets, for one whose name the API server makes; ``None`` to leave it.
+    ``name``: the name that the pod gets, for one whose name the API server makes; ``None`` to leave it. ``job_index``:
+    of an indexed Job the index that the pod is for.
     """
 
     number: str
@@ -41,6 +42,7 @@ class Effect(t.NamedTuple):
     name: str | None
     hostname: str
     runtime_class: str
+    job_index: str | None = None
 
     def reached(self, pod: Thing) -> bool:
         """Whether a pod is as the policy makes one."""
@@ -80,6 +82,8 @@ def documents(version: str, effect: Effect) -> tuple[Thing, Thing]:
     conditions = [{"name": "owner", "expression": _of_owner(effect.owner_uid)}]
     if effect.names:
         conditions.append({"name": "name", "expression": f"object.metadata.name in {_cel(list(effect.names))}"})
+    if effect.job_index is not None:
+        conditions.append({"name": "index", "expression": _of_index(effect.job_index)})
     policy = {
         "apiVersion": api_version,
         "kind": "MutatingAdmissionPolicy",
@@ -112,6 +116,11 @@ def _of_owner(uid: str) -> str:
         "has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists("
         f"o, has(o.controller) && o.controller && o.uid == {_cel(uid)})"
     )
+
+
+def _of_index(index: str) -> str:
+    there = f"has(object.metadata.annotations) && {_cel(JOB_INDEX)} in object.metadata.annotations"
+    return f"{there} && object.metadata.annotations[{_cel(JOB_INDEX)}] == {_cel(index)}"
 
 
 def _patches(effect: Effect) -> str:

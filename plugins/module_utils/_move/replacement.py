@@ -204,6 +204,8 @@ def _annotated(uid: str, cost: str | None) -> Thing:
 
 
 def _refused(error: KubeError) -> CheckpointError:
+    if error.code == "forbidden" and 'User "' in error.message:
+        return error
     return CheckpointError(
         "replacement_refused",
         "The API server refuses the replacement",

@@ -155,8 +155,8 @@ class State:
         self._write()
 
     def end(self, outcome: str) -> None:
-        """Write down how it ended: ``moved`` or ``undone``."""
-        self._content["outcome"] = outcome
+        """Write down how it ended: ``moved`` or ``undone``. The facts, which may hold secrets, go."""
+        self._content.update(outcome=outcome, facts={})
         self.step(outcome)
 
     def owe(self, debt: Debt) -> None:

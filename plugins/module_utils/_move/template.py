@@ -16,7 +16,7 @@ import typing as t
 
 from .._kube.api import Thing
 from .._kube.manifest import HOSTNAME_LABEL, TOKEN_VOLUME, all_containers, from_source, without_tokens
-from .objects import MOVE
+from .objects import JOB_INDEX, MOVE, notes
 from .owner import Owner
 
 # What CRIU holds against the dumped process, and what a person would call another pod.
@@ -29,6 +29,7 @@ def as_made(owner: Owner, source: Thing) -> Thing:
     metadata = source["metadata"]
     template = copy.deepcopy(owner.thing["spec"]["template"])
     old = template.get("metadata") or {}
+    index = {name: value for name, value in notes(source).items() if name == JOB_INDEX}
     group = owner.thing.get("apiVersion") or {"Job": "batch/v1"}.get(owner.kind, "apps/v1")
     reference = {"apiVersion": group, "kind": owner.kind, "name": owner.name, "uid": owner.uid, "controller": True}
     made: Thing = {
@@ -38,7 +39,7 @@ def as_made(owner: Owner, source: Thing) -> Thing:
             "generateName": metadata.get("generateName") or f"{owner.name}-",
             "namespace": metadata["namespace"],
             "labels": {**(metadata.get("labels") or {}), **(old.get("labels") or {})},
-            "annotations": old.get("annotations") or {},
+            "annotations": {**(old.get("annotations") or {}), **index},
             "ownerReferences": [reference],
         },
         "spec": template["spec"],

@@ -171,6 +171,9 @@ def test_a_replacement_that_is_refused_or_another_pod_is_found(begin: t.Callable
     move.api.refusals[("POST", f"{SHOP}/pods")] = status_object(403, "exceeded quota: pods=1")
     error = refused(lambda: move.replacement.prove(Deadline(5), NEVER))
     assert (error.code, error.message) == ("replacement_refused", "exceeded quota: pods=1")
+    said = 'pods is forbidden: User "jane" cannot create resource "pods"'
+    move.api.refusals[("POST", f"{SHOP}/pods")] = status_object(403, said)
+    assert refused(lambda: move.replacement.prove(Deadline(5), NEVER)).code == "forbidden"
 
 
 def test_a_pod_that_has_the_replacements_name_already(begin: t.Callable[..., Move]) -> None:
@@ -344,6 +347,8 @@ def test_the_policy_is_for_one_owner_and_leaves_what_is_there() -> None:
     expression = document["spec"]["mutations"][0]["jsonPatch"]["expression"]
     assert 'path: "/metadata/name", value: "web-x"' in expression
     assert 'path: "/spec/nodeSelector/kubernetes.io~1hostname", value: "n\\"2"' in expression
+    indexed = policy.documents("v1", effect._replace(job_index="3"))[0]["spec"]["matchConditions"]
+    assert indexed[1]["expression"].endswith('["batch.kubernetes.io/job-completion-index"] == "3"')
     kept = policy.documents("v1", effect._replace(names=("web-0", "proof-42"), name=None))[0]["spec"]
     assert kept["matchConditions"][1]["expression"] == 'object.metadata.name in ["web-0", "proof-42"]'
     assert "/metadata/name" not in kept["mutations"][0]["jsonPatch"]["expression"]

@@ -75,6 +75,7 @@ def test_a_killed_run_leaves_its_debts_and_no_lock(tmp_path: pathlib.Path) -> No
         assert found.owed == [Debt("policy", "delete", PLACE)]
         assert found.reached("planned") and not found.reached("frozen")
         found.end("undone")
+        assert found.facts == {} and found.outcome == "undone"
     assert state.unfinished(folder) == []
 
 
