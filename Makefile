@@ -64,7 +64,7 @@ package-oldest:
 SPARE_NODES := crio-c ctd-c
 # They change the nodes themselves, so they have nodes of their own and can run beside the others.
 ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info roles restore_playbook restore_runtime)
-LONGER := $(patsubst %,tests/integration/test_%.py,checkpoint_preflight checkpoint_restore restore_workloads restore_failures move_replacement)
+LONGER := $(patsubst %,tests/integration/test_%.py,checkpoint_preflight checkpoint_restore restore_workloads restore_failures)
 .PHONY: integration-nodes integration-spares
 integration: ## The tests that need the laboratory; first its own, which take down one that runs
 	@$(LAB) run pytest tests/lab/tests tests/lab/life
