@@ -11,7 +11,6 @@ import pathlib
 import re
 import subprocess
 import typing as t
-import urllib.request
 
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_guard, runtime_checkpoint
@@ -136,12 +135,6 @@ def started(
     )
     cluster.says(f"ticker-{node}", "tick 20")
     return Dumper(controller, cluster, archives, node, f"ticker-{node}")
-
-
-def answer(cluster: Cluster, pod: str) -> Thing:
-    """What a counter says of itself."""
-    with urllib.request.urlopen(f"http://{cluster.get(pod)['status']['podIP']}:8080/", timeout=10) as answered:
-        return dict(json.load(answered))
 
 
 def member(node: str, archive: str, name: str) -> str:
@@ -371,7 +364,7 @@ def test_restored_by_image(cluster: Cluster, controller: Controller, archives: A
     cluster.apply(cluster.pod(name, node))
     undo(lambda: cluster.delete(name))
     cluster.says(name, "count 3")
-    before = answer(cluster, name)
+    before = cluster.ask(name)
     dumper = Dumper(controller, cluster, archives, node, name)
     made = dumper("image.tar")
     image = f"{REGISTRY}/{cluster.namespace}/{node}:1"
@@ -380,10 +373,10 @@ def test_restored_by_image(cluster: Cluster, controller: Controller, archives: A
     pod = cluster.pod(f"image-{node}", node)
     pod["spec"]["containers"][0]["image"] = pushed["reference"]
     cluster.apply(pod)
-    now = answer(cluster, f"image-{node}")
+    now = cluster.ask(f"image-{node}")
     # The same process: a cold start would have begun at another time, and count from nothing.
     assert now["since"] == before["since"] and now["count"] >= before["count"]
-    wait_until("the next number", lambda: answer(cluster, f"image-{node}")["count"] > now["count"])
+    wait_until("the next number", lambda: cluster.ask(f"image-{node}")["count"] > now["count"])
     cluster.delete(f"image-{node}")
     node_run(node, f"rm -r {dumper.folder}")
 
