@@ -20,6 +20,7 @@ description:
   - The same two archives always give the same result.
 extends_documentation_fragment:
   - checkpoint_restore.kubernetes._attributes
+  - checkpoint_restore.kubernetes._registry
 attributes:
   check_mode:
     support: full
@@ -34,11 +35,13 @@ options:
   before:
     description:
       - The archive of the earlier checkpoint. Also a folder that it was unpacked to, or an OCI image that holds one.
+      - With C(docker://) and the name of an image, that image in its registry. Nearly all of it is fetched.
     type: path
     required: true
   after:
     description:
-      - The archive of the later checkpoint.
+      - The archive of the later checkpoint, as O(before).
+      - If both are in registries, the options for a registry hold for both.
     type: path
     required: true
 notes:
@@ -458,6 +461,8 @@ code:
   description:
     - "Stable name of the reason: V(archive_unreadable), V(archive_not_tar), V(archive_damaged), V(zstd_missing),
       V(image_unreadable) or V(not_a_checkpoint)."
+    - Of an image in a registry also V(image_missing), and the codes of
+      M(checkpoint_restore.kubernetes.checkpoint_image) about names, credentials and registries.
   returned: failure
   type: str
   sample: archive_not_tar
@@ -479,17 +484,28 @@ message:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._archive.archive import open_archive
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._criu.checkpoint import Checkpoint
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.diff import diff
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._oci.arguments import (
+    REGISTRY_EXCLUSIVE,
+    REGISTRY_SPEC,
+    REGISTRY_TOGETHER,
+    opener,
+)
 
 
 def main() -> None:
     path = {"type": "path", "required": True}
-    module = AnsibleModule(argument_spec={"before": path, "after": path}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"before": path, "after": path, **REGISTRY_SPEC},
+        required_together=REGISTRY_TOGETHER,
+        mutually_exclusive=REGISTRY_EXCLUSIVE,
+        supports_check_mode=True,
+    )
+    opened = opener(module.params)
     try:
-        with open_archive(module.params["before"]) as before, open_archive(module.params["after"]) as after:
+        with opened(module.params["before"]) as before, opened(module.params["after"]) as after:
             result = diff(Checkpoint(before), Checkpoint(after))
     except CheckpointError as error:
         module.fail_json(msg=str(error), **error.as_dict())

@@ -46,7 +46,9 @@ options:
     description:
       - Let containers run again that are frozen or paused without a checkpoint under way. A CRIU that hangs on one is
         ended first.
-      - A container that was paused on purpose is thawed as well, because nobody can tell it from one that was left.
+      - One that M(checkpoint_restore.kubernetes.runtime_checkpoint) froze on purpose is left alone until its deadline.
+      - Otherwise a container that was paused on purpose is thawed as well, because nobody can tell it from one that was
+        left.
     type: bool
     default: false
   remove:
@@ -92,6 +94,7 @@ seealso:
   - module: checkpoint_restore.kubernetes.checkpoint_diagnose
   - module: checkpoint_restore.kubernetes.checkpoint_info
   - module: checkpoint_restore.kubernetes.kubelet_checkpoint
+  - module: checkpoint_restore.kubernetes.runtime_checkpoint
 """
 
 EXAMPLES = r"""
@@ -165,12 +168,30 @@ containers:
     verdict:
       description:
         - V(under_way) for one that is left alone, V(stuck) where a checkpoint hangs, V(abandoned) where there is none.
+        - V(on_purpose) for one that is to be frozen, and is left alone as well.
       type: str
       sample: stuck
     reason:
       description: Why, in plain words.
       type: str
       sample: criu 764 hangs on it, and the runtime that started it has given up
+    frozen_on_purpose:
+      description:
+        - Who froze it by M(checkpoint_restore.kubernetes.runtime_checkpoint). V(null) if nobody did.
+      type: dict
+      contains:
+        owner:
+          description: Who.
+          type: str
+          sample: runtime_checkpoint
+        since:
+          description: Since when, UTC.
+          type: str
+          sample: "2026-11-21T09:18:00Z"
+        deadline:
+          description: Until when at most, UTC. After that it counts as V(abandoned).
+          type: str
+          sample: "2026-11-21T09:19:00Z"
     processes:
       description: The processes of CRIU, runc and crun that work on it.
       type: list

@@ -150,6 +150,17 @@ checkpoints:
     compression:
       description: V(gzip), V(bzip2), V(xz) or V(zstd). V(null) for none, and if it is not readable.
       type: str
+    layer_digest:
+      description:
+        - Of an image, the digest of its layer as it is stored, which the image's manifest tells. V(null) for all else.
+        - Of a layer that is not compressed, it is the SHA-256 of the archive.
+      type: str
+      sample: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    reference:
+      description:
+        - Of an image in a registry, repository and digest, which mean this image and no other. V(null) for all else.
+      type: str
+      sample: registry.example.com/web@sha256:a044c071480a53b162568f99950b4575421dd416bc41bab1a562debdf4e2bb41
     size:
       description: Bytes, of a folder those of all files in it. V(null) if there is no such file.
       type: int

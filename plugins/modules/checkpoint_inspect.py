@@ -157,6 +157,15 @@ archive:
     compression:
       description: V(gzip), V(bzip2), V(xz) or V(zstd). V(null) for none.
       type: str
+    layer_digest:
+      description:
+        - Of an image, the digest of its layer as it is stored, which the image's manifest tells. V(null) for all else.
+      type: str
+    reference:
+      description:
+        - Of an image in a registry, repository and digest, which mean this image and no other. V(null) for all else.
+      type: str
+      sample: registry.example.com/web@sha256:a044c071480a53b162568f99950b4575421dd416bc41bab1a562debdf4e2bb41
     size:
       description: Bytes, of a folder those of all files in it.
       type: int

@@ -18,6 +18,7 @@ description:
   - The API server's side (claims, taints, names that are taken) is not looked at here.
 extends_documentation_fragment:
   - checkpoint_restore.kubernetes._attributes
+  - checkpoint_restore.kubernetes._registry
 options:
   archives:
     description:
@@ -25,6 +26,7 @@ options:
         that they were unpacked into.
       - As with M(checkpoint_restore.kubernetes.checkpoint_ticket), they have to belong to root, and nobody else may be
         allowed to write to them.
+      - With O(method=image) also images in a registry, C(docker://) and the name.
     type: list
     elements: path
     required: true
@@ -173,9 +175,20 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._oci.arguments import (
+    REGISTRY_EXCLUSIVE,
+    REGISTRY_SPEC,
+    REGISTRY_TOGETHER,
+    opener,
+)
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._oci.reference import TRANSPORT
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.preflight import check_all
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.preflight_base import Wanted
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.preflight_base import (
+    InRegistry,
+    Wanted,
+)
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.ticket import SECURITY
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.unpack import Opened
 
 
 def main() -> None:
@@ -188,10 +201,19 @@ def main() -> None:
             "security": {"type": "str", "choices": list(SECURITY), "default": "refuse"},
             "accept": {"type": "list", "elements": "str", "default": []},
             "ignore_failures": {"type": "bool", "default": False},
+            **REGISTRY_SPEC,
         },
+        required_together=REGISTRY_TOGETHER,
+        mutually_exclusive=REGISTRY_EXCLUSIVE,
         supports_check_mode=True,
     )
     params = module.params
+    in_registry = opener(params)
+
+    def opened(path: str) -> t.Union[Opened, InRegistry]:
+        by_image = params["method"] == "image" and path.startswith(TRANSPORT)
+        return InRegistry(in_registry(path)) if by_image else Opened(path)
+
     wanted = Wanted(
         params["method"],
         params["handler"],
@@ -201,7 +223,7 @@ def main() -> None:
     )
     result: dict[str, t.Any] = {"able": False, "checks": []}
     try:
-        outcome = check_all(params["archives"], wanted)
+        outcome = check_all(params["archives"], wanted, opener=opened)
         result = {"able": not outcome.failures, "checks": outcome.checks}
         if not params["ignore_failures"]:
             outcome.require()

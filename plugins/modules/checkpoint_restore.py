@@ -115,8 +115,9 @@ options:
   method:
     description:
       - V(runtime) restores by the restore runtime of the role P(checkpoint_restore.kubernetes.restore_runtime#role).
-      - V(image) lets the container runtime restore from an image, where it still can. The pod's own image has to be on
-        the node already if that is CRI-O.
+      - V(image) lets the container runtime restore from an image, where it still can. Container runtimes do not pull
+        the image that the process ran in with the pod's secrets. If it is not there, the kubelet of the node pulls it
+        first, for a short-lived pod that runs nothing of it.
     type: str
     choices: [runtime, image]
     default: runtime

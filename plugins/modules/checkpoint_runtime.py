@@ -35,8 +35,8 @@ options:
     default: /opt/checkpoint-restore
   runtime:
     description:
-      - The OCI runtime behind it, a name or an absolute path. What runc has dumped is restored by runc, and what crun
-        has dumped by crun.
+      - The OCI runtime behind it, a name or an absolute path of runc or crun. Each restores what the other has dumped
+        as well.
       - It cannot be changed while the node has containers that were made by the restore runtime, because another
         runtime could not stop them.
     type: str
@@ -129,7 +129,8 @@ program:
 code:
   description:
     - "Stable name of the reason: V(invalid_option), V(runtime_missing), V(in_use), V(configuration_form),
-      V(configuration_refused), V(unreadable_configuration), V(folder_untrusted), V(kept_unreadable), V(write_failed)."
+      V(configuration_refused), V(conflicting_setting), V(unreadable_configuration), V(folder_untrusted),
+      V(kept_unreadable), V(write_failed)."
   returned: failure
   type: str
 reason:

@@ -20,6 +20,7 @@ description:
   - Can write a range of memory, a memory area or a file of the checkpoint to a file of its own.
 extends_documentation_fragment:
   - checkpoint_restore.kubernetes._attributes
+  - checkpoint_restore.kubernetes._registry
 attributes:
   check_mode:
     support: full
@@ -38,6 +39,8 @@ options:
   path:
     description:
       - The archive. Also a folder that it was unpacked to, or an OCI image that holds one.
+      - With C(docker://) and the name of an image, that image in its registry. A search fetches nearly all of it, and
+        more than once if its layer is compressed.
     type: path
     required: true
   literals:
@@ -449,6 +452,8 @@ code:
       V(regex_invalid), V(limit_invalid), V(context_invalid), V(export_invalid), V(area_missing), V(file_missing),
       V(file_ambiguous), V(range_too_large), V(destination_exists), V(destination_full), V(destination_unsafe) or
       V(destination_refused)."
+    - Of an image in a registry also V(image_missing), and the codes of
+      M(checkpoint_restore.kubernetes.checkpoint_image) about names, credentials and registries.
   returned: failure
   type: str
   sample: process_missing
@@ -475,6 +480,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.export import search_and_export
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.search import Query
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._oci.arguments import (
+    REGISTRY_EXCLUSIVE,
+    REGISTRY_SPEC,
+    REGISTRY_TOGETHER,
+    opener,
+)
 
 SETS = ["credentials", "urls", "ip_addresses", "private_keys", "cards"]
 
@@ -508,7 +519,10 @@ def main() -> None:
                 "required_one_of": [("start", "area", "file")],
                 "required_by": {"start": ("pid", "size"), "area": ("pid",), "place": ("file",)},
             },
+            **REGISTRY_SPEC,
         },
+        required_together=REGISTRY_TOGETHER,
+        mutually_exclusive=REGISTRY_EXCLUSIVE,
         required_one_of=[("literals", "hex", "regexes", "sets", "export")],
         supports_check_mode=True,
     )
@@ -521,7 +535,9 @@ def main() -> None:
         context=params["context"],
     )
     try:
-        result = search_and_export(params["path"], query, params["export"], check=module.check_mode)
+        result = search_and_export(
+            params["path"], query, params["export"], check=module.check_mode, opened=opener(params)
+        )
     except CheckpointError as error:
         module.fail_json(msg=str(error), **error.as_dict())
     for note in result["notes"]:

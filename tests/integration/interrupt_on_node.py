@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a node, as root: strikes it at a certain stage of a restore, and tells what a restore has left.
 
-    interrupt_on_node.py strike STAGE VICTIM TICKET
+    interrupt_on_node.py strike STAGE VICTIM TICKET [STOPPED]
     interrupt_on_node.py left UID
 
 ``strike`` leaves the ticket, in JSON, prints "ready", waits until a restore has come to the stage, and kills the
 victim: a unit's main process by SIGKILL, or for "node" everything, as if the power were cut. Prints the PID in the end.
+A unit STOPPED is killed as well, and stays down.
 ``left`` prints one JSON object with what is there: of restores, and of the pod with that UID.
 """
 
@@ -35,12 +36,12 @@ PAUSE = 0.0005
 
 def stage_of(folder: str) -> str:
     """How far a restore has come, by what is in its folder."""
-    for stage, path in (("waiting", "waiting"), ("criu", "work/restore.log")):
+    for stage, path in (("starting", "ticket.used"), ("waiting", "waiting"), ("criu", "work/restore.log")):
         if os.path.exists(f"{folder}/{path}"):
             return stage
     with contextlib.suppress(FileNotFoundError):
         return "unpacking" if os.listdir(f"{folder}/images") else "begun"
-    return "gone"
+    return "started"
 
 
 def wait_for(wanted: str) -> None:
@@ -56,22 +57,30 @@ def wait_for(wanted: str) -> None:
     sys.exit(f"no restore came to {wanted}: {stages}")
 
 
-def strike(stage: str, victim: str, given: str) -> None:
+def main_pid(unit: str) -> int:
+    return int(subprocess.check_output(["systemctl", "show", "--property=MainPID", "--value", unit]))
+
+
+def strike(stage: str, victim: str, given: str, stopped: str = "") -> None:
     ticket = json.loads(given)
     name = "_".join(ticket[part] for part in ("namespace", "pod", "container"))
     with open(os.open(f"{STORE}/tickets/{name}.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump({**ticket, "version": 1, "expires": int(time.time()) + 600}, file)
-    show = ["systemctl", "show", "--property=MainPID", "--value", victim]
-    pid = 0 if victim == "node" else int(subprocess.check_output(show))
+    pid = 0 if victim == "node" else main_pid(victim)
+    victims = [pid, main_pid(stopped)] if stopped else [pid]
     print("ready", flush=True)
     if stage == "running":
         sys.stdin.readline()
     else:
         wait_for(stage)
-    if pid:
-        os.kill(pid, signal.SIGKILL)
-    else:
-        ctypes.CDLL(None).reboot(RESTART)
+    for killed in victims:
+        if killed:
+            os.kill(killed, signal.SIGKILL)
+        else:
+            ctypes.CDLL(None).reboot(RESTART)
+    if stopped:
+        # Before the second has passed after which it would be started again.
+        subprocess.check_call(["systemctl", "stop", stopped])
     print(pid)
 
 

@@ -23,11 +23,15 @@ class Archives:
         self.cluster = cluster
         self.folder = f"/root/{cluster.namespace}"
 
+    def checkpoint(self, pod: str, node: str, container: str = "app") -> str:
+        """Checkpoint a container; the archive's path on its node."""
+        path = f"/api/v1/nodes/{node}/proxy/checkpoint/{self.cluster.namespace}/{pod}/{container}"
+        answer = kubectl("create", "--raw", path, "--filename=-", document={})
+        return str(json.loads(answer)["items"][0])
+
     def take(self, pod: str, source: str, target: str, container: str = "app") -> str:
         """Checkpoint a container, and bring the archive to the target; its path there."""
-        path = f"/api/v1/nodes/{source}/proxy/checkpoint/{self.cluster.namespace}/{pod}/{container}"
-        answer = kubectl("create", "--raw", path, "--filename=-", document={})
-        archive = str(json.loads(answer)["items"][0])
+        archive = self.checkpoint(pod, source, container)
         try:
             return self.carry(source, archive, target, f"{pod}-{container}.tar")
         finally:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 import typing as t
+import urllib.request
 
 from labkit import topology
 
@@ -121,6 +122,12 @@ class Cluster:
 
         wait_until(f"{name} to say {text!r}", said, 120)
 
+    def ask(self, name: str) -> dict[str, t.Any]:
+        """What a counter answers: its ``count``, and ``since`` when its process runs."""
+        address = self.get(name)["status"]["podIP"]
+        with urllib.request.urlopen(f"http://{address}:8080/", timeout=10) as answer:
+            return dict(json.load(answer))
+
     def hog(self, name: str, node: str, mib: int) -> None:
         """A running pod that holds so much memory no compression helps with."""
         settings = {"MIB": str(mib), "MODE": "random"}
@@ -184,5 +191,21 @@ class Controller:
             timeout=900,
             env=self.environment(**(env or {})),
         )
+        self.output = done.stdout + done.stderr
+        return done
+
+    def role(self, name: str, *nodes: str, **variables: t.Any) -> subprocess.CompletedProcess[str]:
+        """A role of the collection on nodes, as root."""
+        play = {
+            "name": f"The role {name}",
+            "hosts": ",".join(nodes),
+            "become": True,
+            "gather_facts": False,
+            "vars": variables,
+            "roles": [f"checkpoint_restore.kubernetes.{name}"],
+        }
+        playbook = self.directory / "role.json"
+        playbook.write_text(json.dumps([play]))
+        done = lab("run", "ansible-playbook", str(playbook), check=False, timeout=600, env=self.environment())
         self.output = done.stdout + done.stderr
         return done

@@ -12,7 +12,6 @@ import json
 import pathlib
 import subprocess
 import typing as t
-import urllib.request
 
 import pytest
 from support import LAB, REGISTRY, Cluster, Controller, lab, node_run, wait_until
@@ -31,20 +30,13 @@ class Taken:
     answered: dict[str, t.Any]
 
 
-def ask(cluster: Cluster, pod: str) -> dict[str, t.Any]:
-    """What a counter answers: its count, and when its process was started."""
-    address = cluster.get(pod)["status"]["podIP"]
-    with urllib.request.urlopen(f"http://{address}:8080/", timeout=10) as answer:
-        return dict(json.load(answer))
-
-
 @pytest.fixture(scope="module")
 def taken(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[dict[str, Taken]]:
     folder = tmp_path_factory.mktemp("taken")
     cluster.apply(*(cluster.pod(f"counter-{node}", node) for node in NODES))
     for node in NODES:
         cluster.says(f"counter-{node}", "count 5")
-    answered = {f"counter-{node}": ask(cluster, f"counter-{node}") for node in NODES}
+    answered = {f"counter-{node}": cluster.ask(f"counter-{node}") for node in NODES}
     result = Controller(folder).task("kubelet_checkpoint", namespace=cluster.namespace)
     found: dict[str, Taken] = {}
     for item in result["checkpoints"]:
@@ -70,10 +62,10 @@ def restored(cluster: Cluster, taken: Taken, image: str, what: str) -> None:
     pod = cluster.pod(name, taken.node)
     pod["spec"]["containers"][0]["image"] = image
     cluster.apply(pod)
-    now = ask(cluster, name)
+    now = cluster.ask(name)
     # The same process: a cold start would have begun at another time, and count from nothing.
     assert now["since"] == taken.answered["since"] and now["count"] >= taken.answered["count"]
-    wait_until("the next number", lambda: ask(cluster, name)["count"] > now["count"])
+    wait_until("the next number", lambda: cluster.ask(name)["count"] > now["count"])
     cluster.delete(name)
 
 

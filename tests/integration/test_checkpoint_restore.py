@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import pathlib
 import re
+import subprocess
 import typing as t
 
 import pytest
+from labkit import images
 from restore_support import CLASS, CRIO, CTD, STORE, Archives, first_pid, security
-from support import REGISTRY, Cluster, Controller, kubectl, node_run, wait_until
+from support import LAB, REGISTRY, Cluster, Controller, kubectl, node_run, wait_until
 
 pytestmark = pytest.mark.usefixtures("restore_runtime")
 
@@ -22,6 +25,8 @@ Undo = t.Callable[[t.Callable[[], t.Any]], None]
 
 WAYS = [(CRIO, CTD), (CTD, CRIO)]
 TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"
+WORKLOADS = LAB / "workloads"
+PASSWORD = ("username", "password")
 STRICT = {"capabilities": {"drop": ["ALL"]}, "allowPrivilegeEscalation": False}
 
 
@@ -462,3 +467,49 @@ def test_by_image(
     assert "runtimeClassName" not in cluster.get(again)["spec"]
     assert not restore(archive, again, method="image")["changed"]
     assert restore.remove(again, cluster.namespace)["changed"]
+
+
+@pytest.mark.parametrize("node", [CRIO, CTD])
+def test_by_image_whose_base_image_takes_a_secret(
+    cluster: Cluster,
+    controller: Controller,
+    archives: Archives,
+    restore: Restorer,
+    facts: Thing,
+    node: str,
+    undo: Undo,
+    tmp_path: pathlib.Path,
+) -> None:
+    """The node has the base image no more, and neither container runtime would pull it with a secret."""
+    private = facts["private_registry"]
+    login = (private["username"], private["password"])
+    program = tmp_path / "counter"
+    subprocess.run(["gcc", "-O2", "-static", "-s", "-o", program, WORKLOADS / "counter.c"], check=True)
+    where = {"ca_file": pathlib.Path(facts["ca"]), "address": facts["registry_address"]}
+    images.push(private["name"], "it-base", node, {"/counter": program}, entrypoint=["/counter"], auth=login, **where)
+    secret = ("create", "secret", "docker-registry", f"base-{node}", "--namespace", cluster.namespace)
+    kubectl(*secret, f"--docker-server={private['name']}", *(f"--docker-{key}={private[key]}" for key in PASSWORD))
+
+    name, base = f"secret-{node}", f"{private['name']}/it-base:{node}"
+    pod = cluster.pod(name, node)
+    pod["spec"]["containers"][0]["image"] = base
+    pod["spec"]["imagePullSecrets"] = [{"name": f"base-{node}"}]
+    cluster.apply(pod)
+    cluster.says(name, "count 3")
+    path = archives.take(name, node, node)
+    known = controller.task("checkpoint_info", on=node, keywords={"become": True}, paths=[path])["checkpoints"][0]
+    reference = f"{REGISTRY}/{cluster.namespace}/base-{node}:1"
+    pushed = controller.task("checkpoint_image", on=node, keywords={"become": True}, path=path, name=reference)
+    before, said = cluster.get(name), cluster.ask(name)
+    cluster.delete(name)
+    node_run(node, f"crictl rmi {base}")
+
+    entry = {"identity": known["identity"], "image": pushed["reference"]}
+    archive = Taken(node, node, before, entry, 3, said["count"])
+    without = restore(archive, name, method="image", patch={"spec": {"imagePullSecrets": None}})
+    assert without["code"] == "image_pull_failed" and not there(cluster, name), without
+    result = restore(archive, name, method="image")
+    assert result["changed"] and not result.get("failed"), result
+    assert "checkpoint-base-image" not in kubectl("get", "pods", "--namespace", cluster.namespace)
+    undo(lambda: cluster.delete(name))
+    assert cluster.ask(name)["since"] == said["since"]

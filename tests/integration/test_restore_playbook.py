@@ -53,9 +53,9 @@ def counts(cluster: Cluster, name: str) -> list[int]:
 
 
 def left(node: str, namespace: str) -> str:
-    """Tickets for the namespace, and copies of its archives."""
+    """Tickets for the namespace, and copies of its archives, whole or not."""
     places = " ".join(f"{STORE}/{name}" for name in ("archives", "tickets"))
-    return node_run(node, f"find {places} -type f -name '*{namespace}*' 2>/dev/null; true")
+    return node_run(node, f"find {places} -name '*{namespace}*' 2>/dev/null; true")
 
 
 def names(cluster: Cluster) -> set[str]:
@@ -72,6 +72,7 @@ def test_a_pod_comes_back_on_a_node(
 
     done = controller.playbook("restore", **variables)
     assert done.returncode == 0, controller.output
+    assert "By the controller" not in controller.output
     cluster.says(name, "count")
     assert "listening" not in cluster.logs(name)
     assert taken.before < counts(cluster, name)[0] <= taken.after + 1
@@ -107,7 +108,7 @@ def test_an_archive_of_the_controller_and_a_pod_that_is_gone(
 ) -> None:
     taken = sources[CTD]
     kept = cluster.get(taken.pod)
-    archive = tmp_path / "kept.tar"
+    archive = tmp_path / f"kept-{cluster.namespace}.tar"
     with archive.open("wb") as file:
         subprocess.run([str(LAB / "lab"), "exec", CTD, "cat", taken.archive], stdout=file, check=True)
     cluster.delete(taken.pod)
@@ -115,6 +116,7 @@ def test_an_archive_of_the_controller_and_a_pod_that_is_gone(
     variables = {"archive": str(archive), "archive_host": "localhost", "node": CTD, "source_definition": kept}
     done = controller.playbook("restore", **variables)
     assert done.returncode == 0, controller.output
+    assert "By the controller" not in controller.output
     cluster.says(taken.pod, "count")
     assert counts(cluster, taken.pod)[0] > taken.before
     assert cluster.get(taken.pod)["metadata"]["labels"] == kept["metadata"]["labels"]

@@ -14,12 +14,10 @@ from unittest import mock
 
 import pytest
 from labkit import images
-from support import LAB, SOME_NODES, Cluster, Controller, kubectl, lab, node_run, wait_until
+from restore_support import CLASS, CRIO, CTD, STORE, Archives, leftovers, security, ticket
+from support import Cluster, Controller, kubectl, lab, node_run, wait_until
 
-CRIO, CTD = SOME_NODES
-CLASS = "checkpoint-restore"
-STORE = "/var/lib/checkpoint-restore"
-PLACE = "/root/restore-test"
+PLACE = "/root/it-restore-runtime"
 DIARY = pathlib.Path(__file__).with_name("diary.c")
 ON_NODE = pathlib.Path(__file__).with_name("restore_on_node.py")
 STRICT = {
@@ -57,13 +55,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[pathlib.Pa
     status, output = role(directory, restore_runtime_state="absent")
     assert status == 0, output
     for node in (CRIO, CTD):
-        node_run(node, f"rm -rf {PLACE}")
         assert node_run(node, f"ls -d {STORE}/[rt]* /opt/checkpoint-restore 2>/dev/null", check=False) == ""
     assert CLASS not in kubectl("get", "runtimeclasses")
 
 
 @pytest.fixture(scope="module")
-def counters(cluster: Cluster) -> dict[str, tuple[int, int]]:
+def counters(cluster: Cluster, archives: Archives) -> dict[str, tuple[int, int]]:
     """An archive of a counter from each node, on both nodes; how far each had counted before it and after it."""
     found: dict[str, tuple[int, int]] = {}
     for source in (CRIO, CTD):
@@ -71,30 +68,17 @@ def counters(cluster: Cluster) -> dict[str, tuple[int, int]]:
         cluster.apply(cluster.pod(name, source))
         cluster.says(name, "count 3")
         before = last_count(cluster.logs(name))
-        archive = checkpoint(cluster, source, name)
+        archive = archives.checkpoint(name, source)
         found[source] = (before, last_count(cluster.logs(name)))
         for target in (CRIO, CTD):
-            carry(source, archive, target, source)
+            archives.carry(source, archive, target, f"{source}.tar")
         cluster.delete(name)
     return found
 
 
-def checkpoint(cluster: Cluster, node: str, pod: str) -> str:
-    """Checkpoint the container ``app`` of a pod; the archive's path on the node."""
-    path = f"/api/v1/nodes/{node}/proxy/checkpoint/{cluster.namespace}/{pod}/app"
-    answer = kubectl("create", "--raw", path, "--filename=-", document={})
-    return str(json.loads(answer)["items"][0])
-
-
-def carry(source: str, archive: str, target: str, name: str) -> str:
-    """Bring an archive to another node, as root's alone; its path there."""
-    path = f"{PLACE}/{name}.tar"
-    command = [str(LAB / "lab"), "exec"]
-    with subprocess.Popen([*command, source, "cat", archive], stdout=subprocess.PIPE) as reading:
-        write = f"umask 077; mkdir -p {PLACE}; cat > {path}"
-        subprocess.run([*command, target, "sh", "-c", write], stdin=reading.stdout, check=True)
-    assert reading.returncode == 0
-    return path
+def at(name: str) -> str:
+    """Where an archive lies on both nodes."""
+    return f"{PLACE}/{name}.tar"
 
 
 def last_count(text: str) -> int:
@@ -109,22 +93,6 @@ def restorable(cluster: Cluster, name: str, node: str, **container: t.Any) -> di
     pod = cluster.pod(name, node, **container)
     pod["spec"].update(runtimeClassName=CLASS, restartPolicy="Never")
     return pod
-
-
-def ticket(
-    controller: Controller, cluster: Cluster, node: str, pod: str, source: str, **more: t.Any
-) -> dict[str, t.Any]:
-    """Leave a ticket for the container ``app`` of a pod."""
-    given = {"namespace": cluster.namespace, "pod": pod, "container": "app", "archive": f"{PLACE}/{source}.tar", **more}
-    done = controller.task("checkpoint_ticket", on=node, keywords={"become": True}, **given)
-    assert done.get("changed"), done
-    return done
-
-
-def leftovers(node: str) -> str:
-    """Tickets, half-done restores and CRIU's own mounts."""
-    places = f"{STORE}/restores {STORE}/tickets"
-    return node_run(node, f"find {places} -mindepth 1 2>/dev/null; grep criu /proc/self/mounts || true")
 
 
 def used(controller: Controller, cluster: Cluster, node: str, pod: str, **more: t.Any) -> dict[str, t.Any]:
@@ -178,7 +146,7 @@ def test_counter_goes_on(
 ) -> None:
     name = f"counter-{source}-{target}"
     # containerd grants a pod more capabilities than CRI-O does.
-    ticket(controller, cluster, target, name, source, security="clamp" if (source, target) == (CTD, CRIO) else "refuse")
+    ticket(controller, cluster, target, name, at(source), security=security(source, target))
     cluster.apply(restorable(cluster, name, target))
     cluster.says(name, "count")
     log = cluster.logs(name)
@@ -201,7 +169,7 @@ def test_an_unpacked_archive(cluster: Cluster, controller: Controller, counters:
         CTD, f"umask 077; mkdir {folder}; tar --extract --no-same-owner --file={PLACE}/{CTD}.tar --directory={folder}"
     )
     digests = node_run(CTD, f"cd {folder}; sha256sum checkpoint/*")
-    ticket(controller, cluster, CTD, "unpacked", CTD, archive=folder)
+    ticket(controller, cluster, CTD, "unpacked", folder)
     cluster.apply(restorable(cluster, "unpacked", CTD))
     cluster.says("unpacked", "count")
     assert first_count(cluster.logs("unpacked")) > counters[CTD][0]
@@ -216,8 +184,8 @@ def test_more_than_the_pod_grants(
 ) -> None:
     assert counters
     refused, clamped = f"refused-{target}", f"clamped-{target}"
-    ticket(controller, cluster, target, refused, CRIO)
-    ticket(controller, cluster, target, clamped, CRIO, security="clamp")
+    ticket(controller, cluster, target, refused, at(CRIO))
+    ticket(controller, cluster, target, clamped, at(CRIO), security="clamp")
     cluster.apply(
         restorable(cluster, refused, target, **STRICT), restorable(cluster, clamped, target, **STRICT), ready=False
     )
@@ -243,7 +211,7 @@ def test_what_cannot_be_taken_away_is_refused(
 ) -> None:
     assert counters
     name = f"strict-{target}"
-    ticket(controller, cluster, target, name, CRIO, security="clamp")
+    ticket(controller, cluster, target, name, at(CRIO), security="clamp")
     context = {"runAsUser": 1001, "seccompProfile": {"type": "RuntimeDefault"}}
     cluster.apply(restorable(cluster, name, target, securityContext=context), ready=False)
     sentence = says_no(cluster, name)
@@ -260,9 +228,9 @@ def test_tickets_that_do_not_fit(
     assert counters
     names = {case: f"{case}-{target}" for case in ("none", "other", "expired", "replaced")}
     node_run(target, f"cp {PLACE}/{CRIO}.tar {PLACE}/replaced.tar")
-    ticket(controller, cluster, target, names["other"], CRIO, container="sidecar")
-    ticket(controller, cluster, target, names["expired"], CRIO, expires_in="1s")
-    ticket(controller, cluster, target, names["replaced"], "replaced")
+    ticket(controller, cluster, target, names["other"], at(CRIO), container="sidecar")
+    ticket(controller, cluster, target, names["expired"], at(CRIO), expires_in="1s")
+    ticket(controller, cluster, target, names["replaced"], at("replaced"))
     node_run(target, f"cp {PLACE}/{CTD}.tar {PLACE}/replaced.tar")
     cluster.apply(*(restorable(cluster, name, target) for name in names.values()), ready=False)
     assert "expired at" in says_no(cluster, names["expired"])
@@ -297,7 +265,7 @@ def test_a_restored_container_restarts_cold_and_a_kept_ticket_serves_the_next_tr
 ) -> None:
     name = "kept"
     node_run(CTD, f"cp {PLACE}/{CRIO}.tar {PLACE}/kept.tar")
-    ticket(controller, cluster, CTD, name, "kept", on_failure="keep")
+    ticket(controller, cluster, CTD, name, at("kept"), on_failure="keep")
     node_run(CTD, f"mv {PLACE}/kept.tar {PLACE}/away.tar")
     pod = restorable(cluster, name, CTD)
     pod["spec"]["restartPolicy"] = "Always"
@@ -361,18 +329,22 @@ def with_crun(installed: pathlib.Path) -> t.Iterator[None]:
 
 @pytest.mark.usefixtures("with_crun")
 def test_crun_restores_what_crun_and_runc_have_dumped(
-    cluster: Cluster, controller: Controller, installed: pathlib.Path, counters: dict[str, tuple[int, int]]
+    cluster: Cluster,
+    controller: Controller,
+    installed: pathlib.Path,
+    archives: Archives,
+    counters: dict[str, tuple[int, int]],
 ) -> None:
     made = ["crun-source"]
     cluster.apply(restorable(cluster, "crun-source", CRIO))
     cluster.says("crun-source", "count 2")
-    archive = checkpoint(cluster, CRIO, "crun-source")
+    archive = archives.checkpoint("crun-source", CRIO)
     for target in (CRIO, CTD):
-        carry(CRIO, archive, target, "crun")
+        archives.carry(CRIO, archive, target, "crun.tar")
         for source in ("crun", CRIO):
             name = f"crun-{target}-of-{source}"
             made.append(name)
-            ticket(controller, cluster, target, name, source)
+            ticket(controller, cluster, target, name, at(source))
             cluster.apply(restorable(cluster, name, target))
             cluster.says(name, "count")
             log = cluster.logs(name)
@@ -390,7 +362,7 @@ def test_crun_restores_what_crun_and_runc_have_dumped(
 
 @pytest.fixture(scope="module")
 def diaries(
-    cluster: Cluster, facts: dict[str, t.Any], tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster, archives: Archives, facts: dict[str, t.Any], tmp_path_factory: pytest.TempPathFactory
 ) -> t.Callable[[str, str], dict[str, t.Any]]:
     """The image of diary.c, and for each node an archive of it and the content of its volume, on both nodes."""
     program = tmp_path_factory.mktemp("diary") / "diary"
@@ -408,14 +380,14 @@ def diaries(
         name = f"diary-{source}"
         cluster.apply(pod(name, source))
         cluster.says(name, "read 2")
-        archive = checkpoint(cluster, source, name)
+        archive = archives.checkpoint(name, source)
         uid = cluster.get(name)["metadata"]["uid"]
         content = f"{PLACE}/content.tar"
         volume = f"/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/data"
         node_run(source, f"umask 077; mkdir -p {PLACE}; tar --create --file={content} --directory={volume} .")
         for target in (CRIO, CTD):
-            carry(source, archive, target, f"diary-{source}")
-            carry(source, content, target, f"diary-{source}-data")
+            archives.carry(source, archive, target, f"diary-{source}.tar")
+            archives.carry(source, content, target, f"diary-{source}-data.tar")
         cluster.delete(name)
     return pod
 
@@ -433,7 +405,7 @@ def test_the_contents_of_an_emptydir_volume(
     for case, volumes in cases.items():
         pod = diaries(f"{case}-{target}", target)
         pod["spec"]["runtimeClassName"] = CLASS
-        ticket(controller, cluster, target, f"{case}-{target}", archive, security="clamp", volumes=volumes)
+        ticket(controller, cluster, target, f"{case}-{target}", at(archive), security="clamp", volumes=volumes)
         cluster.apply(pod, ready=False)
     assert "not in the volumes of the new pod: '/data/diary'" in says_no(cluster, f"without-{target}")
     assert "has no volume at /other" in says_no(cluster, f"unknown-{target}")

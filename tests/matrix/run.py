@@ -4,12 +4,13 @@
 """Real versions of CRI-O and containerd against what checkpoint_node_info computes of them.
 
 Runs every version on a spare node of the laboratory, with its switches off and on, asks the module what the node can
-do, takes a checkpoint and restores it from an image, and compares. Then restores it with the restore runtime, and an
-archive of the other container runtime as well. The result goes into the guide to versions. Ends with 1 where the module
-was wrong or the restore runtime failed. ``make matrix`` runs it; it takes a quarter of an hour once everything is
-compiled.
+do, takes a checkpoint and restores it from an image, and compares. Then has the role install the handler of the restore
+runtime and restores with it, also an archive of the other container runtime. At last, runc and crun behind the restore
+runtime, each with archives of both. The result goes into the guide to versions. Ends with 1 where the module was wrong
+or the restore runtime failed. ``make matrix`` runs it; it takes a quarter of an hour once everything is compiled.
 
-With names like ``containerd-2.3.5`` as arguments it runs these alone and leaves the guide as it is.
+With names like ``containerd-2.3.5`` as arguments, or ``oci``, it runs these alone and leaves the guide as it is.
+TEST_NODES=crio-d,ctd-d takes other nodes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import typing as t
-import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "integration"), str(HERE.parent / "lab")]
@@ -34,10 +36,23 @@ from support import LAB, Cluster, Controller, kubectl, lab, node_run, wait_until
 
 GUIDE = HERE.parents[1] / "docs" / "docsite" / "rst" / "guide_versions.rst"
 BEGIN, END = ".. matrix: begin", ".. matrix: end"
-NODES = {"cri-o": "crio-c", "containerd": "ctd-c"}
+NODES = dict(zip(("cri-o", "containerd"), os.environ.get("TEST_NODES", "crio-c,ctd-c").split(",")))
 UNITS = {"cri-o": "crio", "containerd": "containerd"}
 PLACE = "/opt/matrix"
 TICKETED = "/root/matrix.tar"
+# Its own, which nobody else removes meanwhile.
+CLASS = "matrix"
+# The node's configuration as containerd 1.7 reads it: version 2, with one plugin for all of the CRI.
+BEFORE_2 = (
+    ("version = 3", "version = 2"),
+    (
+        "[plugins.'io.containerd.cri.v1.images'.pinned_images]\n  sandbox =",
+        "[plugins.'io.containerd.grpc.v1.cri']\n  sandbox_image =",
+    ),
+    ("bin_dirs = ['/usr/lib/cni']", "bin_dir = '/usr/lib/cni'"),
+    ("io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"),
+)
+HANDLER = re.compile(r"\n?# BEGIN checkpoint_restore.kubernetes restore runtime\n.*?# END [^\n]*\n", re.DOTALL)
 PATIENCE_S = 90.0
 PASSING = ("ContainerCreating", "PodInitializing")
 
@@ -67,23 +82,32 @@ class Archive(t.NamedTuple):
 
 
 class Row(t.NamedTuple):
-    """``own`` and ``other``: the restore runtime, with an archive of this version and of the other runtime.
+    """``own`` and ``other``: the restore runtime, with an archive of this container runtime and of the other one.
 
-    A version that takes no checkpoints has none of its own.
+    ``own`` is of this version, or where that takes none, of the one that the node has otherwise.
     """
 
     case: Case
     computed: dict[str, t.Any]
     checkpoint: Outcome
     restore: Outcome
-    own: t.Optional[Outcome]
+    own: Outcome
     other: Outcome
 
     @property
     def agrees(self) -> bool:
         pairs = ((self.checkpoint, "checkpoint"), (self.restore, "restore_by_image"))
         right = all(outcome.worked is self.computed[name]["able"] for outcome, name in pairs)
-        return right and self.other.worked and (self.own is None or self.own.worked)
+        return right and self.other.worked and self.own.worked
+
+
+class OciRow(t.NamedTuple):
+    """An archive of one OCI runtime, restored with one behind the restore runtime, on a container runtime."""
+
+    runtime: str
+    dumped: str
+    behind: str
+    outcome: Outcome
 
 
 def cases(runtime: str, version: str) -> list[Case]:
@@ -143,10 +167,26 @@ def configure(node: str, case: Case) -> None:
     else:
         # Its own root: an older version doesn't read the database of a newer one.
         root = f"root = '/var/lib/containerd/matrix-{case.version}'"
-        own = node_run(node, "cat /etc/containerd/config.toml")
+        own = HANDLER.sub("", node_run(node, "cat /etc/containerd/config.toml"))
+        if case.version.startswith("1."):
+            for newer, older in BEFORE_2:
+                own = own.replace(newer, older)
         first, _end, rest = own.partition("\n")
         put(node, f"{PLACE}/{case.version}/config.toml", f"{first}\n{root}\n{rest}\n{setting}")
     node_run(node, f"systemctl daemon-reload && systemctl restart {UNITS[case.runtime]}")
+
+
+def install_handler(controller: Controller, *nodes: str, behind: str = "runc") -> None:
+    """The restore runtime, as the role installs it on what runs there."""
+    done = controller.role("restore_runtime", *nodes, restore_runtime_class=CLASS, restore_runtime_runtime=behind)
+    assert done.returncode == 0, controller.output
+
+
+def remove_handler(controller: Controller) -> None:
+    done = controller.role(
+        "restore_runtime", *NODES.values(), restore_runtime_class=CLASS, restore_runtime_state="absent"
+    )
+    assert done.returncode == 0, controller.output
 
 
 def restore_node(node: str, runtime: str) -> None:
@@ -158,7 +198,7 @@ def restore_node(node: str, runtime: str) -> None:
     node_run(node, f"systemctl daemon-reload && systemctl restart {UNITS[runtime]}")
     node_run(node, "for m in $(grep -o '/[^ ]*matrix-[^ ]*' /proc/mounts); do umount -l $m; done", check=False)
     node_run(node, f"rm -rf {PLACE} /var/lib/containerd/matrix-*")
-    wait_until(f"{node} to be Ready", lambda: ready(node), 120, 1)
+    wait_until(f"{node} to be Ready", lambda: ready(node), 300, 1)
 
 
 def ready(node: str) -> bool:
@@ -174,20 +214,15 @@ def runs_version(node: str, version: str) -> bool:
     )
 
 
-def pod(cluster: Cluster, name: str, node: str, reference: str = "") -> dict[str, t.Any]:
+def pod(cluster: Cluster, name: str, node: str, reference: str = "", runtime_class: str = "") -> dict[str, t.Any]:
     """Of the counter, or of another image. A token's folder would have to be in the other pod as well."""
     document = cluster.pod(name, node)
     document["spec"]["automountServiceAccountToken"] = False
+    if runtime_class:
+        document["spec"]["runtimeClassName"] = runtime_class
     if reference:
         document["spec"]["containers"][0]["image"] = reference
     return document
-
-
-def counter(cluster: Cluster, name: str) -> dict[str, t.Any]:
-    """What the counter in a pod answers."""
-    address = cluster.get(name)["status"]["podIP"]
-    with urllib.request.urlopen(f"http://{address}:8080/", timeout=5) as answer:
-        return dict(json.load(answer))
 
 
 def checkpoint(controller: Controller, cluster: Cluster, name: str, keep: pathlib.Path) -> Outcome:
@@ -208,17 +243,22 @@ def restore_by_image(cluster: Cluster, node: str, archive: Archive) -> Outcome:
 
 
 def restore_by_ticket(controller: Controller, cluster: Cluster, node: str, archive: Archive) -> Outcome:
+    """Worked means that the preflight foretold it as well."""
     put(node, TICKETED, archive.path, "0600")
-    ticket = {"namespace": cluster.namespace, "pod": "restored", "container": "app", "archive": TICKETED}
+    document = pod(cluster, "restored", node, runtime_class=CLASS)
     # CRI-O grants fewer capabilities than containerd does.
-    left = controller.task("checkpoint_ticket", on=node, keywords={"become": True}, security="clamp", **ticket)
+    asked = {"on": node, "keywords": {"become": True}, "security": "clamp"}
+    foretold = controller.task("checkpoint_preflight", archives=[TICKETED], definition=document, handler=CLASS, **asked)
+    ticket = {"namespace": cluster.namespace, "pod": "restored", "container": "app", "archive": TICKETED}
+    left = controller.task("checkpoint_ticket", **ticket, **asked)
     assert left.get("changed"), left
-    document = pod(cluster, "restored", node)
-    document["spec"]["runtimeClassName"] = "checkpoint-restore"
     try:
-        return goes_on(cluster, document, archive.before)
+        outcome = goes_on(cluster, document, archive.before)
     finally:
         lab("exec", node, "rm", TICKETED)
+    if foretold["failed"]:
+        return Outcome(False, f"the preflight said: {foretold['msg']} {outcome}")
+    return outcome
 
 
 def goes_on(cluster: Cluster, document: dict[str, t.Any], before: dict[str, t.Any]) -> Outcome:
@@ -233,7 +273,7 @@ def goes_on(cluster: Cluster, document: dict[str, t.Any], before: dict[str, t.An
                 state = status["state"]
                 waiting = state.get("waiting", {})
                 if status["ready"]:
-                    after = counter(cluster, "restored")
+                    after = cluster.ask("restored")
                     same = after["since"] == before["since"] and after["count"] >= before["count"]
                     return Outcome(same, "" if same else f"a fresh process runs: {after}")
                 if waiting and waiting.get("reason") not in PASSING:
@@ -244,27 +284,31 @@ def goes_on(cluster: Cluster, document: dict[str, t.Any], before: dict[str, t.An
 
 
 def taken_from(
-    controller: Controller, cluster: Cluster, node: str, path: pathlib.Path
+    controller: Controller, cluster: Cluster, node: str, path: pathlib.Path, runtime_class: str = ""
 ) -> tuple[Outcome, t.Optional[Archive]]:
     """A checkpoint of a counter that is made for it; where it failed, no archive."""
-    cluster.apply(pod(cluster, "source", node))
+    cluster.apply(pod(cluster, "source", node, runtime_class=runtime_class))
     cluster.says("source", "count 2")
-    before = counter(cluster, "source")
+    before = cluster.ask("source")
     outcome = checkpoint(controller, cluster, "source", path)
     cluster.delete("source")
     return outcome, Archive(path, before) if outcome.worked else None
 
 
-def run_version(runtime: str, version: str, folder: pathlib.Path, cluster: Cluster, other: Archive) -> t.Iterator[Row]:
-    """All cases of a version on its node, which keeps the version. ``other``: an archive of the other runtime."""
+def run_version(
+    runtime: str, version: str, folder: pathlib.Path, cluster: Cluster, stock: t.Mapping[str, Archive]
+) -> t.Iterator[Row]:
+    """All cases of a version on its node, which keeps the version. ``stock``: an archive of each container runtime."""
     node = NODES[runtime]
     controller = Controller(folder)
-    archive: t.Optional[Archive] = None
+    archive = stock[runtime]
+    (other,) = (theirs for name, theirs in stock.items() if name != runtime)
     install(node, runtime, version)
     for number, case in enumerate(cases(runtime, version)):
         say(f"{runtime} {version}, {case.title}")
         configure(node, case)
-        wait_until(f"{node} to run {runtime} {version}", lambda: runs_version(node, version), 120, 1)
+        wait_until(f"{node} to run {runtime} {version}", lambda: runs_version(node, version), 300, 1)
+        install_handler(controller, node)
         facts = controller.task("checkpoint_node_info", on=node)
         assert facts["runtime"]["version"] == version, facts["runtime"]
         taken, fresh = taken_from(controller, cluster, node, folder / f"{runtime}-{version}-{number}.tar")
@@ -273,20 +317,37 @@ def run_version(runtime: str, version: str, folder: pathlib.Path, cluster: Clust
             case,
             facts["capabilities"],
             taken,
-            restore_by_image(cluster, node, archive or other),
-            restore_by_ticket(controller, cluster, node, archive) if archive else None,
+            restore_by_image(cluster, node, archive),
+            restore_by_ticket(controller, cluster, node, archive),
             restore_by_ticket(controller, cluster, node, other),
         )
         say(f"  computed: {json.dumps(row.computed)}")
         say(f"  checkpoint: {taken}")
         say(f"  restore by image: {row.restore}")
-        say(f"  restore runtime, own archive: {row.own}")
+        say(f"  restore runtime, archive of {runtime}: {row.own}")
         say(f"  restore runtime, archive of the other runtime: {row.other}")
         say("  agrees" if row.agrees else "  DISAGREES")
         yield row
 
 
-def table(rows: t.Sequence[Row]) -> str:
+def run_oci(folder: pathlib.Path, cluster: Cluster, stock: t.Mapping[str, Archive]) -> t.Iterator[OciRow]:
+    """runc and crun behind the restore runtime, on the nodes with their own versions."""
+    controller = Controller(folder)
+    archives = {"runc": stock["cri-o"]}
+    for behind in ("crun", "runc"):
+        install_handler(controller, *NODES.values(), behind=behind)
+        if behind not in archives:
+            outcome, fresh = taken_from(controller, cluster, NODES["cri-o"], folder / f"{behind}.tar", CLASS)
+            assert fresh, outcome.said
+            archives[behind] = fresh
+        for runtime, node in NODES.items():
+            for dumped, archive in archives.items():
+                row = OciRow(runtime, dumped, behind, restore_by_ticket(controller, cluster, node, archive))
+                say(f"{runtime}, {behind} behind the restore runtime, archive of {dumped}: {row.outcome}")
+                yield row
+
+
+def table(rows: t.Sequence[Row], oci: t.Sequence[OciRow]) -> str:
     """The rows as the guide has them."""
     words = {True: "yes", False: "no", None: "not known"}
     lines = [
@@ -303,7 +364,7 @@ def table(rows: t.Sequence[Row]) -> str:
         "     - Checkpoint, real",
         "     - Restore by image, computed",
         "     - Restore by image, real",
-        "     - Restore runtime",
+        "     - Restore runtime, archive of the same",
         "     - Restore runtime, archive of the other",
     ]
     for row in rows:
@@ -314,8 +375,27 @@ def table(rows: t.Sequence[Row]) -> str:
             f"     - {words[row.checkpoint.worked]}",
             f"     - {words[row.computed['restore_by_image']['able']]}",
             f"     - {words[row.restore.worked]}",
-            f"     - {words[row.own.worked] if row.own else 'takes none'}",
+            f"     - {words[row.own.worked]}",
             f"     - {words[row.other.worked]}",
+        ]
+    lines += [
+        "",
+        "runc and crun behind the restore runtime:",
+        "",
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - Runtime",
+        "     - Dumped by",
+        "     - Behind the restore runtime",
+        "     - Restored",
+    ]
+    for entry in oci:
+        lines += [
+            f"   * - {entry.runtime}",
+            f"     - {entry.dumped}",
+            f"     - {entry.behind}",
+            f"     - {words[entry.outcome.worked]}",
         ]
     return "\n".join([*lines, "", END])
 
@@ -323,7 +403,8 @@ def table(rows: t.Sequence[Row]) -> str:
 def environment() -> str:
     facts = json.loads((LAB.parents[1] / ".lab" / "lab.json").read_text())
     known = facts["versions"]
-    return f"with Kubernetes {known['kubernetes']}, runc {known['runc']}, CRIU {known['criu']} and Linux {kernel()}"
+    programs = ", ".join(f"{name} {known[name]}" for name in ("runc", "crun"))
+    return f"with Kubernetes {known['kubernetes']}, {programs}, CRIU {known['criu']} and Linux {kernel()}"
 
 
 def kernel() -> str:
@@ -332,30 +413,33 @@ def kernel() -> str:
 
 def main(wanted: t.Sequence[str]) -> int:
     rows: list[Row] = []
-    spares = {"nodes": ",".join(NODES.values()), "batch": len(NODES), "probe": False, "restore_runtime": True}
+    oci: list[OciRow] = []
+    spares = {"nodes": ",".join(NODES.values()), "batch": len(NODES), "probe": False}
     playbook = "checkpoint_restore.kubernetes.prepare_nodes"
     lab("run", "ansible-playbook", playbook, "--extra-vars", json.dumps(spares), timeout=900)
     with tempfile.TemporaryDirectory() as directory, Cluster("matrix") as cluster, contextlib.ExitStack() as stack:
+        folder = pathlib.Path(directory)
+        stack.callback(remove_handler, Controller(folder))
         for runtime, node in NODES.items():
             stack.callback(restore_node, node, runtime)
         # Called first: what runs belongs to a runtime that is about to go.
         stack.callback(kubectl, "delete", "pods", "--all", "--namespace", cluster.namespace, "--wait", "--now")
-        folder = pathlib.Path(directory)
-        others = {}
+        stock: dict[str, Archive] = {}
         for runtime, node in NODES.items():
             outcome, archive = taken_from(Controller(folder), cluster, node, folder / f"{runtime}.tar")
             assert archive, outcome.said
-            others[runtime] = archive
+            stock[runtime] = archive
+        if not wanted or "oci" in wanted:
+            oci += run_oci(folder, cluster, stock)
         for runtime, version in versions.names():
             if not wanted or f"{runtime}-{version}" in wanted:
-                (other,) = (archive for name, archive in others.items() if name != runtime)
-                rows += run_version(runtime, version, folder, cluster, other)
-    print(table(rows))
+                rows += run_version(runtime, version, folder, cluster, stock)
+    print(table(rows, oci))
     if not wanted:
         head, _begin, rest = GUIDE.read_text().partition(BEGIN)
-        GUIDE.write_text(head + table(rows) + rest.partition(END)[2])
-    wrong = [row for row in rows if not row.agrees]
-    say(f"{len(rows)} cases, {len(wrong)} in which something was wrong")
+        GUIDE.write_text(head + table(rows, oci) + rest.partition(END)[2])
+    wrong = [row for row in rows if not row.agrees] + [row for row in oci if not row.outcome.worked]
+    say(f"{len(rows) + len(oci)} cases, {len(wrong)} in which something was wrong")
     return 1 if wrong else 0
 
 

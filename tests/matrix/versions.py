@@ -49,6 +49,10 @@ def family(name: str, version: str) -> golang.Family:
     if version == stock.version:
         return stock
     given = {field.name: getattr(stock, field.name) for field in dataclasses.fields(stock)}
+    if name == "containerd" and version.startswith("1."):
+        # Before 2.0 the module's path had no version in it.
+        module = stock.module.removesuffix("/v2")
+        given.update(module=module, stamps={f"{module}/version.Version": "v{version}"})
     return Pinned(**given, pins=f"{stock.name}-{version}")
 
 

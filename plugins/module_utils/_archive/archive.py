@@ -28,8 +28,9 @@ class Archive:
 
     ``form``: "tar", "directory", "oci-layout" (a folder), "image-archive" (a tar that holds an image) or "registry".
     ``compression``: None, "gzip", "bzip2", "xz" or "zstd"; for an image that of its layer.
-    ``size``: bytes of the file, or of all files of a folder. ``sequential``: True where every read of something
-    large is another pass over a compressed file: see Tree.prefetch().
+    ``size``: bytes of the file, or of all files of a folder. ``layer``: the digest of an image's layer as its manifest
+    has it, "sha256:HEX". ``reference``: an image in its registry, by its digest. ``sequential``: True where every read
+    of something large is another pass over a compressed file: see Tree.prefetch().
     """
 
     def __init__(self, path: str, notes: Notes) -> None:
@@ -40,6 +41,8 @@ class Archive:
         self.size = 0
         self.mtime = 0
         self.annotations: dict[str, str] = {}
+        self.layer: t.Optional[str] = None
+        self.reference: t.Optional[str] = None
         self._file: t.Optional[FileSource] = None
         self._outer: list[Tree] = []
         self._tree: t.Optional[Tree] = None
@@ -118,7 +121,7 @@ class Archive:
 
     def index(self) -> None:
         """Open the path and find all members; open_archive() does this."""
-        self._file = FileSource(_open(self.path))
+        self._file = FileSource(open_path(self.path))
         info = self._file.info
         self.mtime = int(info.st_mtime)
         if stat.S_ISDIR(info.st_mode):
@@ -137,11 +140,13 @@ class Archive:
             layer = oci.open_layer(tree, self.notes)
             self.compression = layer.compression or self.compression
             self.annotations = layer.annotations
+            self.layer = layer.digest
             tree = layer.tree
         self._tree = tree
 
 
-def _open(name: str) -> int:
+def open_path(name: str) -> int:
+    """A descriptor of whatever is there. Raises CheckpointError archive_unreadable."""
     try:
         # Not blocking: a FIFO in the archive's place must not hang the reader.
         return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -25,10 +25,12 @@ MAX_INDEXES = 4
 
 
 class Layer(t.NamedTuple):
-    """The content of the image's layer, its compression, and the annotations of the manifest and its index."""
+    """The content of the image's layer, its compression, its digest as it is stored ("sha256:HEX", None where no
+    manifest names it), and the annotations of the manifest and its index."""
 
     tree: Tree
     compression: t.Optional[str]
+    digest: t.Optional[str]
     annotations: dict[str, str]
 
 
@@ -103,9 +105,17 @@ def _docker_layer(tree: Tree) -> Member:
     return layer
 
 
+def find_layer(tree: Tree) -> tuple[Member, t.Optional[str], dict[str, str]]:
+    """The layer of the image in ``tree`` as it is stored, its digest, and annotations. Raises image_unreadable."""
+    annotations: dict[str, str] = {}
+    if tree.file("oci-layout") is None:
+        return _docker_layer(tree), None, annotations
+    layer = _oci_layer(tree, annotations)
+    return layer, ":".join(layer.name.split("/")[1:]), annotations
+
+
 def open_layer(tree: Tree, notes: Notes) -> Layer:
     """The layer of the image in ``tree``. Raises CheckpointError image_unreadable."""
-    annotations: dict[str, str] = {}
-    layer = _oci_layer(tree, annotations) if tree.file("oci-layout") is not None else _docker_layer(tree)
+    layer, digest, annotations = find_layer(tree)
     source, name = compression.opened(layer.as_source())
-    return Layer(tar.scan(source, notes), name, annotations)
+    return Layer(tar.scan(source, notes), name, digest, annotations)

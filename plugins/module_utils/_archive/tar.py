@@ -153,9 +153,7 @@ class _Scan:
                 member = self._member()
             except BadHeader as error:
                 if not self.tree.members:
-                    raise self.source.broken or CheckpointError(
-                        "archive_not_tar", "The file is not a tar archive", message=str(error)
-                    ) from error
+                    raise self._broken(error) from error
                 self._cut(str(error))
                 return
             if member is None:
@@ -166,6 +164,31 @@ class _Scan:
                 return
             if member.source is self.source and member.kind == "file" and 0 < member.size <= SMALL:
                 self._keep(member)
+
+    def forward(self) -> t.Iterator[Member]:
+        while True:
+            if len(self.tree.members) >= MAX_MEMBERS:
+                raise CheckpointError("archive_damaged", f"The archive has more than {MAX_MEMBERS} members")
+            try:
+                member = self._member()
+            except BadHeader as error:
+                raise self._broken(error) from error
+            if member is None:
+                return
+            self.tree.members.append(member)
+            yield member
+
+    def _broken(self, error: BadHeader) -> CheckpointError:
+        if self.source.broken is not None:
+            return self.source.broken
+        if not self.tree.members:
+            return CheckpointError("archive_not_tar", "The file is not a tar archive", message=str(error))
+        return CheckpointError(
+            "archive_damaged",
+            "The archive is damaged",
+            hint="Fetch the archive again and compare its checksum",
+            message=str(error),
+        )
 
     def _keep(self, member: Member) -> None:
         if isinstance(self.source, StreamSource):
@@ -324,3 +347,12 @@ def scan(source: Source, notes: Notes) -> Tree:
     tree = Tree(source, notes)
     _Scan(source, tree).run()
     return tree
+
+
+def forward(source: Source, notes: Notes) -> t.Iterator[Member]:
+    """The members of a tar archive as they pass by: their data is to be read before the next one is asked for.
+
+    Raises CheckpointError archive_not_tar, archive_damaged, archive_bomb. An end without the end mark is noted as
+    archive_cut.
+    """
+    return _Scan(source, Tree(source, notes)).forward()

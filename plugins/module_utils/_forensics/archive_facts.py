@@ -20,6 +20,8 @@ def described(archive: Archive) -> dict[str, t.Any]:
         "path": archive.path,
         "format": archive.form,
         "compression": archive.compression,
+        "layer_digest": archive.layer,
+        "reference": archive.reference,
         "size": archive.size,
         "modified": utc(archive.mtime) if archive.form != "registry" else None,
     }

@@ -13,7 +13,7 @@ import hashlib
 import os
 import typing as t
 
-from .._archive.archive import open_archive
+from .._archive.archive import Archive, open_archive
 from .._common.errors import CheckpointError
 from .._common.files import written
 from .._criu.checkpoint import Checkpoint
@@ -41,14 +41,19 @@ class Part:
 
 
 def search_and_export(
-    path: str, query: Query, wanted: t.Optional[t.Mapping[str, t.Any]], *, check: bool
+    path: str,
+    query: Query,
+    wanted: t.Optional[t.Mapping[str, t.Any]],
+    *,
+    check: bool,
+    opened: t.Callable[[str], Archive] = open_archive,
 ) -> dict[str, t.Any]:
     """What search() gives, and ``exported`` where a part is wanted, as write() gives it or, with ``check``, planned().
 
     ``wanted`` as for part(), with ``dest``. What is wrong with it is said before the search. Raises CheckpointError as
     search(), part() and write() do.
     """
-    with open_archive(path) as archive:
+    with opened(path) as archive:
         checkpoint = Checkpoint(archive)
         if wanted is None:
             return search(checkpoint, query)

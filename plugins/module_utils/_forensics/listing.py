@@ -100,6 +100,8 @@ def _entry(path: str) -> Data:
         "message": "",
         "format": None,
         "compression": None,
+        "layer_digest": None,
+        "reference": None,
         "size": info.st_size if info is not None else None,
         "modified": utc(info.st_mtime) if info is not None else None,
         "identity": Identity().as_dict(),

@@ -117,6 +117,16 @@ def from_archives(archives: t.Sequence[Archive]) -> Thing:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {"containers": containers}}
 
 
+def base_images(pod: Thing, archives: t.Sequence[Archive], source: Thing | None) -> dict[str, str]:
+    """Name of a container -> the image that its process ran in, where it can be pulled.
+
+    ``pod``: before it was given the archives' images.
+    """
+    asked = {container["name"]: str(container.get("image") or "") for container in restorable(pod)}
+    found = {each.container: image_of(each, asked.get(each.container, ""), source or {}) for each in archives}
+    return {container: image for container, image in found.items() if image and not IMAGE_ID.fullmatch(image)}
+
+
 def finished(pod: Thing, request: Request, hostname: str) -> Thing:
     """``pod`` with the patch, its new name, its place, and what makes it be restored.
 

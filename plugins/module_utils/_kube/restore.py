@@ -16,7 +16,7 @@ import typing as t
 
 from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
-from . import manifest, preflight_api, sandbox
+from . import base_image, manifest, preflight_api, sandbox
 from .api import ApiSession, Thing, pod_path
 from .auth import api_server
 from .failures import KubeError
@@ -55,6 +55,7 @@ class _Restore:
         self._names = [archive.container for archive in wanted.archives]
         self._sandbox = sandbox.Sandbox(session, wanted.namespace) if wanted.isolated else None
         self._checks: list[Check] = []
+        self._base_images: dict[str, str] = {}
 
     def run(self, check_mode: bool) -> Outcome:
         there = self._session.pod(self._wanted.namespace, self._wanted.pod)
@@ -95,6 +96,8 @@ class _Restore:
             pod = manifest.from_source(source, wanted.archives)
         else:
             pod = manifest.from_archives(wanted.archives)
+        if wanted.method == "image":
+            self._base_images = manifest.base_images(pod, wanted.archives, source)
         pod = sandbox.isolated(pod) if wanted.isolated else manifest.without_tokens(pod)
         labels = ((node or {}).get("metadata") or {}).get("labels") or {}
         made = manifest.finished(pod, wanted, str(labels.get(manifest.HOSTNAME_LABEL) or wanted.node))
@@ -130,6 +133,8 @@ class _Restore:
         try:
             if self._sandbox is not None:
                 self._sandbox.prepare()
+            if self._base_images:
+                self._pull(pod, deadline)
             made = self._created(pod, deadline)
             return follow(self._session, made, self._names, deadline, self._stop) if self._wanted.wait else made
         except BaseException as error:
@@ -150,6 +155,16 @@ class _Restore:
                 if not young or deadline.expired or self._stop.is_set():
                     raise
             self._stop.wait(INTERVAL)
+
+    def _pull(self, pod: Thing, deadline: Deadline) -> None:
+        """Have the node's kubelet bring the images that the processes ran in. The pod that it takes does not stay."""
+        made = self._created(base_image.puller(pod, self._base_images), deadline)
+        try:
+            while not base_image.pulled(made, self._base_images, late=deadline.expired or self._stop.is_set()):
+                self._stop.wait(INTERVAL)
+                made = self._session.pod(self._wanted.namespace, made["metadata"]["name"]) or made
+        finally:
+            delete(self._session, made, None, self._stop, grace=0)
 
     def _undo(self, made: Thing | None, answered: bool) -> bool:
         """Remove the pod and what was made for it; whether nothing of it is left."""

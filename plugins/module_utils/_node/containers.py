@@ -45,7 +45,8 @@ class Container:
     ``engine``: "containerd" or "cri-o". ``kind``: "container" or "sandbox". ``pid``: its process 1 as the node counts,
     None if it does not run. ``bundle``: the folder with its config.json. ``work``: the folder in which the engine keeps
     and, during a checkpoint, makes files for it; it may not exist. ``runtime``: "runc", "crun" or None for another one.
-    ``address``: of containerd's socket.
+    ``address``: of containerd's socket. ``root``: where its OCI runtime keeps what it knows of containers, None with
+    ``runtime``. ``program``: that runtime's program as the engine names it, None where it names none.
     """
 
     engine: str
@@ -60,6 +61,8 @@ class Container:
     pid: t.Optional[int] = None
     runtime: t.Optional[str] = None
     address: t.Optional[str] = None
+    root: t.Optional[str] = None
+    program: t.Optional[str] = None
 
     def identity(self) -> Json:
         """What every result says about a container."""
@@ -120,17 +123,17 @@ def _annotations(bundle: str) -> dict[str, str]:
     return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-def _state(roots: t.Iterable[str], identifier: str) -> tuple[t.Optional[str], t.Any, t.Any]:
-    """(runtime, process 1, when that began in ticks) out of the OCI runtime's own record; all None without."""
+def _state(roots: t.Iterable[str], identifier: str) -> tuple[t.Optional[str], t.Any, t.Any, t.Optional[str]]:
+    """(runtime, process 1, when that began in ticks, root) out of the OCI runtime's own record; all None without."""
     for root in roots:
         folder = os.path.join(root, identifier)
         state = _json(os.path.join(folder, "state.json"))
         if state:
-            return "runc", state.get("init_process_pid"), state.get("init_process_start")
+            return "runc", state.get("init_process_pid"), state.get("init_process_start"), root
         status = _json(os.path.join(folder, "status"))
         if status:
-            return "crun", status.get("pid"), status.get("process-start-time")
-    return None, None, None
+            return "crun", status.get("pid"), status.get("process-start-time"), root
+    return None, None, None, None
 
 
 def _running(identifier: str, pid: t.Any, started: t.Any) -> t.Optional[int]:
@@ -170,7 +173,7 @@ def _containerd_container(bundle: str, found: dict[str, str], address: str) -> C
     options = _json(os.path.join(bundle, "options.json"))
     # The shim adds the namespace to whichever root it was given.
     root = os.path.join(str(options.get("root") or CONTAINERD_RUNTIME_ROOT), "k8s.io")
-    runtime, pid, started = _state([root], identifier)
+    runtime, pid, started, kept = _state([root], identifier)
     if runtime is None:
         pid = _number(os.path.join(bundle, "init.pid"))
     # BUNDLE/work leads to ROOT/io.containerd.runtime.v2.task/k8s.io/ID, and the CRI plugin keeps its own below ROOT.
@@ -189,6 +192,8 @@ def _containerd_container(bundle: str, found: dict[str, str], address: str) -> C
         pid=_running(identifier, pid, started),
         runtime=runtime,
         address=address,
+        root=kept,
+        program=str(options.get("binary_name") or "") or None,
     )
 
 
@@ -202,7 +207,7 @@ def _of_crio(table: t.Sequence[Process]) -> t.Iterator[Container]:
         identifier = os.path.basename(os.path.dirname(bundle))
         monitor = monitors.get(identifier, ())
         roots = [argument[len("--root=") :] for argument in monitor if argument.startswith("--root=")]
-        runtime, pid, started = _state([*roots, *RUNTIME_ROOTS], identifier)
+        runtime, pid, started, kept = _state([*roots, *RUNTIME_ROOTS], identifier)
         if runtime is None:
             pid = _number(os.path.join(bundle, "pidfile"))
         # STORAGE/overlay-containers/ID/userdata: the same names below the run root and below the graph root.
@@ -220,4 +225,6 @@ def _of_crio(table: t.Sequence[Process]) -> t.Iterator[Container]:
             work=option(monitor, "--persist-dir") or os.path.join(CRIO_STORAGE, *tail),
             pid=_running(identifier, pid, started),
             runtime=runtime,
+            root=kept,
+            program=option(monitor, "-r", "--runtime"),
         )

@@ -8,16 +8,20 @@ Private to this collection: no promise of compatibility to anybody else. Standar
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
 import typing as t
 
+from .._common.errors import CheckpointError
+from .._dump.frozen import DUMPING, FROZEN, Frozen, Records
+from .._restore.ticket import BASE
 from . import containers, dumps, leftovers, processes
 from .containers import Container, Selection
+from .ctr import ctr
 from .dumps import Watch, Worker
 from .freezer import Freezer, freezer_of
-from .programs import run
 
 THAW_SECONDS = 10.0
 """How long a thaw is tried."""
@@ -25,7 +29,6 @@ THAW_SECONDS = 10.0
 END_SECONDS = 5.0
 """How long a killed CRIU may take to be gone, and the engine to notice it."""
 
-CTR = (("ctr",), ("k3s", "ctr"))
 LONGEST_COMMAND = 300
 
 Item = dict[str, t.Any]
@@ -47,16 +50,22 @@ class Wishes:
     remove_archives: bool
     remove_leftovers: bool
     check_mode: bool
+    base: str = BASE
 
 
 @dataclasses.dataclass
 class _Held:
-    """A container that is frozen, or that something works on."""
+    """A container that is frozen, or that something works on.
+
+    ``purpose``: that runtime_checkpoint froze it; ``held``: that it is at work on it now.
+    """
 
     container: Container
     freezer: t.Optional[Freezer]
     state: str
     watch: Watch
+    purpose: t.Optional[Frozen] = None
+    held: bool = False
     verdict: str = ""
     reason: str = ""
 
@@ -69,7 +78,7 @@ def guard(wishes: Wishes) -> Item:
         held = _held(found, wishes)
         if time.monotonic() >= end or all(one.verdict != "under_way" for one in held):
             break
-    entries = [_thawed(one, wishes) if one.verdict != "under_way" else _entry(one) for one in held]
+    entries = [_entry(one) if one.verdict in ("under_way", "on_purpose") else _thawed(one, wishes) for one in held]
     busy = {entry["container_id"] for entry in entries if not entry["thawed"]}
     idle = [one for one in found if one.id not in busy and one.pid is not None]
     archives = leftovers.half_written(wishes.checkpoint_folder, wishes.selection)
@@ -121,11 +130,13 @@ def _held(found: t.Sequence[Container], wishes: Wishes) -> list[_Held]:
     watched = dumps.watch([container for container, _freezer in suspects], wishes.checkpoint_folder)
     paused, _unknown = _paused([container for container, _freezer in suspects])
     held = []
+    records = Records(wishes.base)
     for container, freezer in suspects:
         state = freezer.state() if freezer is not None else "thawed"
         if state == "thawed" and container.id in paused:
             state = "paused"
         one = _Held(container, freezer, state, watched[container.id])
+        one.purpose, one.held = records.get(container.id), records.held(container.id)
         finishing = container.engine == "containerd" and one.watch.pending
         if state != "gone" and (state != "thawed" or one.watch.workers or finishing):
             one.verdict, one.reason = _verdict(one, wishes.min_age)
@@ -137,6 +148,17 @@ def _verdict(one: _Held, min_age: float) -> tuple[str, str]:
     """("under_way", "stuck" or "abandoned", why)."""
     watch = one.watch
     now = time.time()
+    if one.purpose is not None and one.purpose.phase == FROZEN:
+        if not one.purpose.expired:
+            return "on_purpose", f"{one.purpose.owner} froze it on purpose until {one.purpose.deadline}"
+        return (
+            "abandoned",
+            f"{one.purpose.owner} froze it on purpose until {one.purpose.deadline}, and did not come back",
+        )
+    if one.purpose is not None and one.held and not one.purpose.expired:
+        return "under_way", f"runtime_checkpoint dumps it for {one.purpose.owner}"
+    if one.purpose is not None and one.purpose.phase == DUMPING and not one.held:
+        return "abandoned", "runtime_checkpoint was killed while it dumped it"
     oldest = max([worker.process.age for worker in watch.workers] + [now - (watch.since or now)])
     if any(worker.busy for worker in watch.workers) or watch.writing:
         return "under_way", f"A checkpoint is under way since {oldest:.0f} seconds, and gets on"
@@ -168,12 +190,22 @@ def _thawed(one: _Held, wishes: Wishes) -> Item:
     try:
         _end([worker for worker in one.watch.workers if worker.process.name == "criu"], one)
         message = _resume(one)
+        if one.purpose is not None:
+            _forget(one.purpose, Records(wishes.base))
     except OSError as error:
         message = str(error)
     state = one.freezer.state() if one.freezer is not None else "thawed"
     thawed = state in ("thawed", "gone")
     entry.update(thawed=thawed, message=message or ("" if thawed else f"The cgroup stays {state}"))
     return entry
+
+
+def _forget(purpose: Frozen, records: Records) -> None:
+    """Undo what runtime_checkpoint left; who holds its lock and does not come to its end is not waited for."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(CheckpointError):
+            stack.enter_context(records.lock(purpose.container_id))
+        records.undo(purpose)
 
 
 def _end(workers: t.Sequence[Worker], one: _Held) -> None:
@@ -200,7 +232,7 @@ def _resume(one: _Held) -> str:
     if paused:
         if freezer is not None and freezer.state() == "thawed":
             freezer.freeze()
-        message = _ctr(container.address, "tasks", "resume", container.id)[1]
+        message = ctr(container.address, "tasks", "resume", container.id).problem
     if freezer is not None:
         freezer.thaw(THAW_SECONDS)
     if paused and not _paused([container])[0]:
@@ -212,22 +244,13 @@ def _paused(found: t.Sequence[Container]) -> tuple[set[str], str]:
     """(the IDs of those that containerd holds for paused, why that is not known of some)."""
     paused, message = set(), ""
     for address in {container.address for container in found if container.engine == "containerd"}:
-        output, problem = _ctr(address, "tasks", "list")
-        message = message or problem
-        for line in output.splitlines():
+        told = ctr(address, "tasks", "list")
+        message = message or told.problem
+        for line in told.stdout.splitlines():
             fields = line.split()
             if len(fields) == 3 and fields[2] in ("PAUSED", "PAUSING"):
                 paused.add(fields[0])
     return paused & {container.id for container in found}, message
-
-
-def _ctr(address: t.Optional[str], *arguments: str) -> tuple[str, str]:
-    """(output, what went wrong) of containerd's own client."""
-    for program in CTR:
-        done = run([*program, *(("--address", address) if address else ()), "-n", "k8s.io", *arguments], 30)
-        if done.returncode != 127:
-            return done.stdout, (done.stderr or str(done.returncode)).strip() if done.returncode else ""
-    return "", "There is no program ctr"
 
 
 def _entry(one: _Held) -> Item:
@@ -237,6 +260,7 @@ def _entry(one: _Held) -> Item:
         "state": one.state,
         "verdict": one.verdict,
         "reason": one.reason,
+        "frozen_on_purpose": one.purpose.shown() if one.purpose is not None else None,
         "processes": [
             {
                 "pid": worker.process.pid,

@@ -153,6 +153,16 @@ class Connection:
         with self._blaming():
             return _answer(connection)
 
+    def begun(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        """The head of the answer to what was begun; its body is read with :meth:`read`. Raises as finish() does."""
+        with self._blaming():
+            return connection.getresponse()
+
+    def read(self, response: http.client.HTTPResponse, size: int) -> bytes:
+        """The next bytes of a body. Raises CheckpointError registry_cut."""
+        with self._blaming():
+            return response.read(size)
+
     def _ask(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         parts = urllib.parse.urlsplit(url)
         merged = {**self._own_headers(url), **headers}

@@ -13,7 +13,6 @@ Private to this collection: no promise of compatibility to anybody else.
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
 import os
 import posixpath
 import threading
@@ -23,6 +22,7 @@ from .._archive.archive import Archive
 from .._archive.rootfs import WHITEOUT
 from .._archive.source import FileSource, StreamSource
 from .._common.errors import CheckpointError
+from .._common.hashing import Hash
 from . import compressors
 from .description import LAYER
 
@@ -30,30 +30,6 @@ BLOCK = 1 << 20
 """How much is read, hashed and sent at a time."""
 
 Data = dict[str, t.Any]
-
-
-class Hash:
-    """SHA-256 beside the caller's work: hashlib lets other threads run meanwhile. One piece is held at most."""
-
-    def __init__(self, pool: concurrent.futures.Executor) -> None:
-        self._pool = pool
-        self._hash = hashlib.sha256()
-        self._running: t.Optional[concurrent.futures.Future[None]] = None
-        self.size = 0
-
-    def update(self, data: bytes) -> None:
-        self._wait()
-        self.size += len(data)
-        self._running = self._pool.submit(self._hash.update, data)
-
-    def _wait(self) -> None:
-        if self._running is not None:
-            self._running.result()
-            self._running = None
-
-    def digest(self) -> str:
-        self._wait()
-        return f"sha256:{self._hash.hexdigest()}"
 
 
 class Layer:

@@ -4,8 +4,9 @@
 """A restore that is under way, or whose container waits for its start: what is on the disk for it, and its undoing.
 
 Whoever works on an attempt holds its lock. One without a holder was left by a process that was killed, and is undone
-by the next call that meets it, unless its container was restored and waits. Its ticket is used up when it is started:
-a container runtime or a kubelet that was killed does not come back for it, but creates another container in its place.
+by the next call that meets it, unless its container was restored and waits for its start, which follows at once. A
+container runtime or a kubelet that was killed does not come back for it, but creates another container in its place: it
+is undone then, or when it has waited for too long. Its ticket is used up when it is started.
 
 Private to this collection: no promise of compatibility to anybody else.
 """
@@ -18,6 +19,7 @@ import json
 import os
 import re
 import shutil
+import syslog
 import time
 import typing as t
 
@@ -26,14 +28,17 @@ from . import cgroups
 from .bundle import Bundle
 from .command import Command
 from .receipt import Receipts, receipt
-from .restoring import RESTORE_SECONDS, Runtime
+from .restoring import PAUSED, RESTORE_SECONDS, RUNNING, STOPPED, UNKNOWN, Runtime
 from .ticket import BASE, Name, Ticket, Tickets, private_folder, read
 
 CONTAINER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,255}")
 LOCK = "lock"
 LOCK_SECONDS = 5.0
 UNBORN_SECONDS = 60.0
-"""A folder that has not got its name after so long belongs to a process that was killed."""
+"""A folder that has no name yet, or no more, after so long belongs to a process that was killed."""
+
+START_SECONDS = 60.0
+"""A container that has waited for its start for so long is nobody's: a kubelet starts what it has created at once."""
 
 PAUSE = 0.05
 
@@ -49,15 +54,17 @@ def _locked(descriptor: int) -> bool:
 class Attempt:
     """The folder of one container, whose ID fits CONTAINER_ID.
 
-    In it: lock, ticket.json, about.json, images/, work/, once the container is restored, waiting, and once another is
-    created in its place, given-up.
+    In it: lock, ticket.json, which is ticket.used from the start on, about.json, images/, work/, once the container is
+    restored, waiting, and once another is created in its place, given-up.
     """
 
     def __init__(self, container: str, base: str = BASE) -> None:
         self.container = container
         self.base = base
         self.folder = os.path.join(base, "restores", container)
+        self._nameless = os.path.join(base, "restores", f".{container}")
         self.ticket_path = os.path.join(self.folder, "ticket.json")
+        self._ticket_used = os.path.join(self.folder, "ticket.used")
         self.images = os.path.join(self.folder, "images")
         self.work = os.path.join(self.folder, "work")
         self._about = os.path.join(self.folder, "about.json")
@@ -80,12 +87,11 @@ class Attempt:
         self._begun = time.monotonic()
         private_folder(os.path.dirname(self.folder))
         # It gets its name when it is locked, so that no sweep takes it for one without a holder.
-        new = os.path.join(os.path.dirname(self.folder), f".{self.container}")
-        shutil.rmtree(new, ignore_errors=True)
-        os.mkdir(new, 0o700)
-        self._lock = os.open(os.path.join(new, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        shutil.rmtree(self._nameless, ignore_errors=True)
+        os.mkdir(self._nameless, 0o700)
+        self._lock = os.open(os.path.join(self._nameless, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        os.rename(new, self.folder)
+        os.rename(self._nameless, self.folder)
         about = {
             "program": program,
             "leading": command.globals_for_own_use(),
@@ -130,8 +136,25 @@ class Attempt:
             shutil.rmtree(path, ignore_errors=True)
         self._unlock()
 
+    @contextlib.contextmanager
+    def starting(self) -> t.Iterator[None]:
+        """While the container is let go on: the ticket is used up before, whoever is killed then, unless this fails."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.ticket_path, self._ticket_used)
+        try:
+            yield
+        except CheckpointError:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self._ticket_used, self.ticket_path)
+            raise
+        self.forget()
+
     def forget(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder. It loses its name first: of half a folder, nobody could tell what it stands for."""
+        shutil.rmtree(self._nameless, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.folder, self._nameless)
+        shutil.rmtree(self._nameless, ignore_errors=True)
         self._unlock()
 
     def _known(self) -> dict[str, t.Any]:
@@ -147,9 +170,12 @@ class Attempt:
         if not about:
             return
         cgroups.end(about["cgroups"])
-        runtime = Runtime(about["program"], Command(about["leading"], "", {}, []))
-        runtime.call("delete", "--force", self.container)
+        self._runtime(about).call("delete", "--force", self.container)
         cgroups.end(about["cgroups"])
+
+    @staticmethod
+    def _runtime(about: dict[str, t.Any]) -> Runtime:
+        return Runtime(about["program"], Command(about["leading"], "", {}, []))
 
     def kill(self) -> None:
         """End every process of a container that waits."""
@@ -208,11 +234,21 @@ class Attempt:
         about = self._known()
         if not self.waits or not about:
             return True
-        runtime = Runtime(about["program"], Command(about["leading"], "", {}, []))
-        if runtime.call("state", self.container).ok:
-            self._unlock()
-            return False
-        return True
+        status = self._runtime(about).status(self.container)
+        if status == RUNNING:
+            # Its start was killed after the container had been let go on.
+            self.forget()
+        elif status == UNKNOWN or (status in (PAUSED, STOPPED) and self._waited() > START_SECONDS):
+            return True
+        self._unlock()
+        return False
+
+    def _waited(self) -> float:
+        """For how many seconds the container has waited for its start; 0 if it was started meanwhile."""
+        try:
+            return time.time() - os.stat(self._waiting).st_mtime
+        except FileNotFoundError:
+            return 0.0
 
 
 def sweep(base: str = BASE, wanted: t.Optional[Name] = None) -> None:
@@ -228,8 +264,11 @@ def sweep(base: str = BASE, wanted: t.Optional[Name] = None) -> None:
             attempt = Attempt(entry.name, base)
             if attempt.is_stale(wanted):
                 attempt.undo()
-        elif time.time() - entry.stat(follow_symlinks=False).st_mtime > UNBORN_SECONDS:
-            shutil.rmtree(entry.path, ignore_errors=True)
+                syslog.syslog(f"removed what a restore has left that did not come to its end: container {entry.name}")
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime > UNBORN_SECONDS:
+                    shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def claim(attempt: Attempt, name: Name) -> bool:

@@ -45,16 +45,17 @@ SHELL = """\
 # {front} {version}: an OCI runtime that restores containers that have a ticket, and is {runtime} for all others.
 # Made by the collection checkpoint_restore.kubernetes.
 restores={base}/restores
-creates=
+look=
 for word; do
     case $word in
-        create) creates=yes ;;
+        create | features) look=yes ;;
         */*) ;;
         *) [ -n "$word" ] && [ -e "$restores/$word" ] && exec {python} -I {zip} {runtime} "$@" ;;
     esac
 done
-if [ -n "$creates" ]; then
-    for found in {base}/tickets/*.json "$restores"/*; do
+# A create may have a ticket. A container runtime that starts asks for features: what restores have left goes then.
+if [ -n "$look" ]; then
+    for found in {base}/tickets/*.json "$restores"/* "$restores"/.[!.]*; do
         [ -e "$found" ] && exec {python} -I {zip} {runtime} "$@"
     done
 fi

@@ -131,7 +131,7 @@ def _require_unused(front: str, runtime: t.Optional[str]) -> None:
         raise CheckpointError(
             "in_use",
             f"This node has {len(found)} containers and sandboxes of the restore runtime, {found[0][:12]} among them",
-            hint="Delete their pods first: another runtime could not stop them",
+            hint="Let it not be the default handler, and delete their pods first: another runtime could not stop them",
         )
 
 

@@ -13,12 +13,13 @@ import typing as t
 
 from .._common.errors import CheckpointError
 from .._criu.clean import clean
-from .preflight_base import FAILED, Node, Subject, Verdict, Wanted, failed, look, mapping, passed
+from .preflight_base import FAILED, Node, Opener, Subject, Verdict, Wanted, failed, look, mapping, passed
 from .preflight_cpu import cpu
 from .preflight_machine import architecture, cgroup, criu_version, disk, engine, gpu, kernel, memory, oci_runtime
 from .preflight_node import criu, handler, host_paths, restore_by_image, restore_runtime
 from .preflight_process import addresses, connections, images, terminal
 from .preflight_rights import container, mounts, open_files, security
+from .unpack import Opened
 
 Check = t.Callable[[Subject, Node, Wanted], t.Iterator[Verdict]]
 
@@ -67,7 +68,9 @@ def _of(subject: Subject, node: Node, wanted: Wanted, check: Check) -> list[Verd
         return [failed(check.__name__, error.reason, error.hint)]
 
 
-def check_all(paths: t.Sequence[str], wanted: Wanted, node: t.Optional[Node] = None) -> Outcome:
+def check_all(
+    paths: t.Sequence[str], wanted: Wanted, node: t.Optional[Node] = None, opener: Opener = Opened
+) -> Outcome:
     """Look at archives on this node. Raises CheckpointError invalid_option for what is no pod; nothing else."""
     if wanted.definition and not isinstance(mapping(wanted.definition.get("spec")).get("containers"), list):
         raise CheckpointError(
@@ -79,7 +82,7 @@ def check_all(paths: t.Sequence[str], wanted: Wanted, node: t.Optional[Node] = N
         subjects: list[Subject] = []
         for path in dict.fromkeys(paths):
             try:
-                subject = stack.enter_context(contextlib.closing(Subject(path)))
+                subject = stack.enter_context(contextlib.closing(Subject(path, opener)))
             except CheckpointError as error:
                 found.append(_described(failed("archive", error.reason, error.hint), path, None))
                 continue

@@ -88,12 +88,25 @@ class Wanted(t.NamedTuple):
     accept: tuple[str, ...]
 
 
+class InRegistry:
+    """An archive in an image that the container runtime will fetch: whoever may push it there is trusted already."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+
+    def close(self) -> None:
+        self.archive.close()
+
+
+Opener = t.Callable[[str], t.Union[Opened, InRegistry]]
+
+
 class Subject:
     """One archive that may be restored. Raises what Opened raises, and CheckpointError not_a_checkpoint."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, opener: Opener = Opened) -> None:
         self.path = path
-        self.opened = Opened(path)
+        self.opened = opener(path)
         try:
             self.checkpoint = Checkpoint(self.archive)
             if self.archive.image_folder() is None:

@@ -19,7 +19,7 @@ import subprocess
 import time
 
 from .._common.errors import CheckpointError
-from .._node.programs import Completed, run
+from .._node.programs import NOT_FOUND, TIMED_OUT, Completed, run
 from .command import Command
 
 SHORT = 20.0
@@ -27,6 +27,9 @@ SHORT = 20.0
 
 RESTORE_SECONDS = 100.0
 """The kubelet gives a runtime two minutes (runtimeRequestTimeout); the reason has to reach it before it gives up."""
+
+RUNNING, PAUSED, STOPPED, UNKNOWN = "running", "paused", "stopped", "unknown"
+"""Words of runc and crun for a container, and ours for one that they do not know."""
 
 LOG_BYTES = 64 << 20
 TAIL = 1 << 16
@@ -53,6 +56,14 @@ class Runtime:
 
     def call(self, *words: str) -> Completed:
         return run([self.program, *self._globals, *words], SHORT, path=os.environ.get("PATH"))
+
+    def status(self, container: str) -> str:
+        """The runtime's word for a container's status, UNKNOWN where it knows none, empty where it did not answer."""
+        done = self.call("state", container)
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            if done.ok:
+                return str(json.loads(done.stdout)["status"])
+        return "" if done.ok or done.returncode in (NOT_FOUND, TIMED_OUT) else UNKNOWN
 
     def restore(self, images: str, work: str, kind: str) -> None:
         """Restore, with the standard streams and the options that the caller gave for the create.

@@ -31,8 +31,9 @@ from .clamp import Clamp
 from .command import Command, parse
 from .receipt import sentence
 from .repairs import Repairs, criu_options
-from .restoring import Runtime
+from .restoring import RUNNING, Runtime
 from .security import SET_ID, excesses, judge, set_id_excesses
+from .sweeping import sweep_in_background
 from .ticket import BASE, Name, Ticket, Tickets, read
 from .unpack import Opened, check_pages, check_tmpfs, images_in, unpack
 from .volumes import Filling, empty_dir, require_open_files
@@ -131,10 +132,10 @@ def _ticket(attempt: Attempt, name: Name) -> Ticket:
 
 
 def start(attempt: Attempt, runtime: Runtime) -> None:
-    resumed = runtime.call("resume", attempt.container)
-    if not resumed.ok:
-        raise CheckpointError("start_failed", "The restored process could not be resumed", message=resumed.stderr)
-    attempt.forget()
+    with attempt.starting():
+        resumed = runtime.call("resume", attempt.container)
+        if not resumed.ok:
+            raise CheckpointError("start_failed", "The restored process could not be resumed", message=resumed.stderr)
 
 
 def state(attempt: Attempt, runtime: Runtime) -> int:
@@ -152,6 +153,10 @@ def state(attempt: Attempt, runtime: Runtime) -> int:
 
 def handle(program: str, command: Command, base: str) -> t.Optional[int]:
     """Do what a call asks for; None where the node's own runtime has to do it."""
+    if command.name == "features":
+        # A container runtime asks for them when it starts: what it has left when it was killed is removed now.
+        sweep_in_background(base)
+        return None
     if not CONTAINER_ID.fullmatch(command.container):
         return None
     if command.name == "create":
@@ -166,7 +171,7 @@ def handle(program: str, command: Command, base: str) -> t.Optional[int]:
         return 0
     elif attempt.waits and command.name == "state":
         return state(attempt, runtime)
-    elif attempt.waits and command.name == "kill":
+    elif attempt.waits and command.name == "kill" and runtime.status(command.container) != RUNNING:
         # Any other signal would stay pending: what is paused takes none.
         attempt.kill()
         return 0

@@ -87,7 +87,7 @@ def unpack(opened: Opened, sha256: t.Optional[str], into: str) -> Images:
     members = {
         base: member for base, member in archive.images(name).items() if member.kind == "file" and _wanted(base, member)
     }
-    _check_space(sum(member.size for member in members.values()), into)
+    check_space(sum(member.size for member in members.values()), into)
     found: list[t.Union[str, BaseException]] = []
     hashing = threading.Thread(target=_hash, args=(opened, found), daemon=True)
     hashing.start()
@@ -122,7 +122,8 @@ def _wanted(base: str, member: Member) -> bool:
     return bool(PLAIN_NAME.fullmatch(base)) and (prefix in BY_PREFIX or prefix in RAW_PREFIXES)
 
 
-def _check_space(needed: int, into: str) -> None:
+def check_space(needed: int, into: str) -> None:
+    """Raise CheckpointError no_space unless so many bytes fit into a folder, and MARGIN stays free."""
     free = os.statvfs(into)
     if needed + MARGIN > free.f_bavail * free.f_frsize:
         raise CheckpointError(

@@ -68,7 +68,7 @@ def describe_archive(path: str) -> dict[str, t.Any]:
             sha256, count = digest_of(archive)
             after = os.fstat(archive.fileno())
     except OSError as error:
-        raise _cannot_read(path, error) from error
+        raise cannot_read(path, error) from error
     if (count, before.st_size, before.st_mtime_ns) != (before.st_size, after.st_size, after.st_mtime_ns):
         raise CheckpointError(
             "archive_changing",
@@ -115,7 +115,8 @@ def _collecting(failures: list[dict[str, t.Any]]) -> t.Iterator[None]:
         failures.append(error.as_dict())
 
 
-def _cannot_read(path: str, error: OSError) -> CheckpointError:
+def cannot_read(path: str, error: OSError) -> CheckpointError:
+    """``archive_missing``, ``archive_is_link``, ``archive_not_a_file`` or ``archive_unreadable``."""
     if isinstance(error, NotAFileError):
         return CheckpointError("archive_not_a_file", f"{path} is not a regular file on the node", path=path)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):

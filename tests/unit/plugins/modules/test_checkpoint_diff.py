@@ -11,9 +11,13 @@ import typing as t
 
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_diff as module
+from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_image
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._criu.support import (
     FIXTURES,
     REAL,
+)
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._oci.loopback_registry import (
+    Registry,
 )
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import (
     run,
@@ -49,3 +53,16 @@ def test_refusals_have_a_code(compare: Call, tmp_path: pathlib.Path) -> None:
     good = str(FIXTURES / REAL["crio-runc-ledger"])
     assert compare(before=good, after=str(tmp_path / "none"))["code"] == "archive_unreadable"
     assert compare(before=str(tmp_path), after=good)["code"] == "not_a_checkpoint"
+
+
+def test_images_are_compared_in_their_registry(
+    compare: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = (str(FIXTURES / REAL[name]) for name in ("crio-runc-ledger", "containerd-2.1-ledger"))
+    with Registry() as registry:
+        name = f"{registry.address}/a/b:1"
+        run(checkpoint_image, monkeypatch, capsys, path=after, name=name, plain_http=True)
+        found = compare(before=before, after=f"docker://{name}", plain_http=True)
+        assert found["summary"] == compare(before=before, after=after)["summary"]
+        registry.manifests.clear()
+        assert compare(before=f"docker://{name}", after=after, plain_http=True)["code"] == "image_missing"

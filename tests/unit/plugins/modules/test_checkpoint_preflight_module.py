@@ -13,7 +13,10 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._res
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.preflight_base import (
     Node,
 )
-from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_preflight
+from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_image, checkpoint_preflight
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._oci.loopback_registry import (
+    Registry,
+)
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._restore import preflights
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import run, undocumented
 
@@ -80,3 +83,17 @@ def test_the_documentation_names_every_check(module: Runner, archive: str) -> No
     given = {"archives": [archive], "definition": preflights.pod(), "ignore_failures": True}
     names = {entry["name"] for method in ("runtime", "image") for entry in module(method=method, **given)["checks"]}
     assert {name for name in names if f"V({name})" not in checkpoint_preflight.RETURN} == set()
+
+
+def test_an_image_in_its_registry(
+    module: Runner, archive: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry() as registry:
+        name = f"{registry.address}/a/b:1"
+        run(checkpoint_image, monkeypatch, capsys, path=archive, name=name, plain_http=True)
+        given = {"archives": [f"docker://{name}"], "definition": preflights.pod(), "plain_http": True}
+        assert module(method="image", **given)["able"]
+        # Restored by the restore runtime are files and folders of the node.
+        assert "docker:" in module(method="runtime", **given)["reason"]
+        registry.manifests.clear()
+        assert "is not in the registry" in module(method="image", **given)["reason"]

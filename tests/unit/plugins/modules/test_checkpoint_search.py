@@ -12,11 +12,15 @@ import typing as t
 import pytest
 import yaml
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._forensics.patterns_sets import SETS
+from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_image
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_search as module
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._criu.support import (
     FIXTURES,
     LEDGERS,
     facts,
+)
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._oci.loopback_registry import (
+    Registry,
 )
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import (
     run,
@@ -106,3 +110,15 @@ def test_options_that_make_no_sense(search: Call, options: dict[str, t.Any]) -> 
 
 def test_sets_are_those_that_there_are() -> None:
     assert list(SETS) == module.SETS == yaml.safe_load(module.DOCUMENTATION)["options"]["sets"]["choices"]
+
+
+def test_an_image_is_searched_in_its_registry(
+    search: Call, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Registry() as registry:
+        name = f"{registry.address}/a/b:1"
+        run(checkpoint_image, monkeypatch, capsys, path=PATH, name=name, plain_http=True)
+        found = search(path=f"docker://{name}", plain_http=True, literals=["ledger"])
+        assert found["hits"] == search(literals=["ledger"])["hits"] != []
+        registry.manifests.clear()
+        assert search(path=f"docker://{name}", plain_http=True, literals=["ledger"])["code"] == "image_missing"

@@ -237,9 +237,14 @@ def test_with_a_ticket_or_a_restore_it_calls_python(front: pathlib.Path, tmp_pat
     assert called(front, "create", "--bundle", "/b", "web2") == f"{python} create --bundle /b web2"
     assert called(front, "--root", "/r", "start", "web1") == f"{python} --root /r start web1"
     assert called(front, "--root", "/r", "start", "web2") == "runtime --root /r start web2"
-    # What was left by a restore that was killed is cleared up by the next create.
+    # What was left by a restore that was killed is cleared up by the next create, or the next start of the daemon.
     (tmp_path / "store/tickets/a_b_c.json").unlink()
     assert called(front, "create", "--bundle", "/b", "web2") == f"{python} create --bundle /b web2"
+    assert called(front, "features") == f"{python} features"
+    (tmp_path / "store/restores/web1").rename(tmp_path / "store/restores/.web1")
+    assert called(front, "features") == f"{python} features"
+    (tmp_path / "store/restores/.web1").rmdir()
+    assert called(front, "features") == "runtime features"
 
 
 def test_a_path_that_the_shell_would_take_apart() -> None:
