@@ -14,30 +14,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import secrets
 import threading
 import time
 import typing as t
 
 from .._common.errors import CheckpointError
-from .._common.moments import utc
-from .._node import processes
 from .._restore.ticket import BASE, Name
-from . import difference, output, switch
-from .documents import Documents, documents
-from .dumping import Options, dump, prepare
+from . import output
+from .dumping import Options
 from .finding import Target, find, require_idle
-from .frozen import DUMPING, FROZEN, WRITING, Frozen, Records, boot, now, remove
+from .frozen import FROZEN, Records
 from .limits import Limits
 from .pages import Pages
-from .rootfs import Overlay, overlay_of, storage_of
+from .steps import Steps, new_token, overlay
 
-FREEZE_SECONDS = 10.0
-PAUSE = 0.002
-GRACE = 30.0
-"""Seconds after the timeout until the container runs again even if this process hangs."""
-
-FROM_WORK = ("dump.log", "stats-dump")
 Item = dict[str, t.Any]
 Made = t.Union[output.ArchiveOutput, output.FolderOutput]
 
@@ -63,17 +53,11 @@ def checkpoint(wishes: Wishes, stop: threading.Event, *, check: bool, base: str 
     records = Records(base)
     _check_destination(wishes.destination)
     if check:
-        _settle(target, records, check=True)
-        require_idle(target.container, wishes.checkpoint_folder)
-        _require_thawed(target)
-        _overlay(target)
+        require_dumpable(target, records, wishes.checkpoint_folder, check=True)
         return {"changed": True, **_said(target, wishes)}
     records.sweep()
     with records.lock(target.container.id):
-        _settle(target, records, check=False)
-        require_idle(target.container, wishes.checkpoint_folder)
-        _require_thawed(target)
-        _overlay(target)
+        require_dumpable(target, records, wishes.checkpoint_folder, check=False)
         try:
             return {"changed": True, **_Dump(target, wishes, records, stop).run()}
         except OSError as error:
@@ -89,8 +73,15 @@ def _said(target: Target, wishes: Wishes) -> Item:
     }
 
 
-def _overlay(target: Target) -> Overlay:
-    return overlay_of(target.pid, storage_of(target.container.bundle))
+def require_dumpable(target: Target, records: Records, checkpoint_folder: str, *, check: bool) -> None:
+    """Undo what a call left that was killed (not with ``check``), and see that nothing is in the way of a dump.
+
+    Raises CheckpointError already_frozen, checkpoint_under_way, rootfs_unsupported.
+    """
+    _settle(target, records, check=check)
+    require_idle(target.container, checkpoint_folder)
+    _require_thawed(target)
+    overlay(target)
 
 
 def _check_destination(path: str) -> None:
@@ -132,141 +123,63 @@ class _Dump:
     def __init__(self, target: Target, wishes: Wishes, records: Records, stop: threading.Event) -> None:
         self._target = target
         self._wishes = wishes
-        self._records = records
         self._stop = stop
-        container = target.container
-        token = secrets.token_hex(8)
         beside, name = os.path.split(wishes.destination)
-        # The ID in the path is how checkpoint_guard knows whose CRIU it is that writes there.
-        self._folder = os.path.join(beside, f".{container.id}.{token}")
-        self._new = os.path.join(beside, f".{name[:100]}.{token}") if not wishes.folder else f"{self._folder}/made"
-        until = now() + wishes.timeout + GRACE
-        self._record = Frozen(
-            token=token,
-            owner=wishes.owner,
-            namespace=container.namespace,
-            pod=container.pod,
-            pod_uid=container.pod_uid,
-            container=container.name,
-            container_id=container.id,
-            engine=container.engine,
-            pid=target.pid,
-            started=_started(target.pid),
-            boot=boot(),
-            phase=DUMPING,
-            since=utc(time.time()),
-            deadline=utc(time.time() + wishes.timeout + GRACE),
-            until=until,
-            temporary=(self._folder, self._new),
-        )
+        token = new_token()
+        archive = os.path.join(beside, f".{name[:100]}.{token}")
+        also = [] if wishes.folder else [archive]
+        owner, timeout = wishes.owner, wishes.timeout
+        self._steps = Steps(target, records, token=token, beside=beside, also=also, owner=owner, timeout=timeout)
+        self._new = os.path.join(self._steps.folder, "made") if wishes.folder else archive
         self._seconds: Item = {}
         self._files = 0
 
     def run(self) -> Item:
-        known = documents(self._target.container)
-        self._records.put(self._record)
+        steps = self._steps
         with contextlib.ExitStack() as stack:
             try:
-                command, made = self._begin(stack)
-                pages = self._pages(made, stack)
-                alive = switch.start(self._record, self._records, pages.descriptors if pages is not None else ())
-                stack.callback(os.close, alive)
-                self._frozen(command, made, pages)
-                self._rest(known, made)
+                steps.prepare(self._wishes.options)
+                made = self._output()
+                stack.callback(made.close)
+                # Into a folder, CRIU writes the memory by itself.
+                pages = (
+                    None
+                    if isinstance(made, output.FolderOutput)
+                    else stack.enter_context(contextlib.closing(steps.pages(made)))
+                )
+                stack.callback(os.close, steps.guard(pages))
+                self._frozen(made, pages)
+                if isinstance(made, output.FolderOutput):
+                    os.rename(steps.images, os.path.join(self._new, "checkpoint"))
+                steps.rest(made)
                 made.publish(self._wishes.destination)
                 self._files = made.files
-                remove(self._folder)
                 if self._wishes.keep is not None:
-                    self._keep(self._wishes.keep)
+                    steps.keep(self._wishes.keep)
                 else:
-                    self._records.remove(self._target.container.id)
+                    steps.end()
             except BaseException:
-                self._undo()
+                steps.undo()
                 raise
         return self._result()
 
-    def _undo(self) -> None:
-        """Whatever stands in the way: the next call, checkpoint_guard or the switch tries again."""
-        with contextlib.suppress(OSError):
-            self._records.undo(self._record)
+    def _output(self) -> Made:
+        if not self._wishes.folder:
+            return output.ArchiveOutput(self._new)
+        os.makedirs(self._new, 0o700)
+        return output.FolderOutput(self._new)
 
-    def _begin(self, stack: contextlib.ExitStack) -> tuple[list[str], Made]:
-        """What can be done before it is frozen: the command that dumps it, and what it is dumped into."""
-        os.makedirs(os.path.join(self._folder, "checkpoint"), 0o700)
-        command = prepare(self._target, self._wishes.options, self._folder)
-        made: Made
-        if self._wishes.folder:
-            os.makedirs(self._new, 0o700)
-            made = output.FolderOutput(self._new)
-        else:
-            made = output.ArchiveOutput(self._new)
-        stack.callback(made.close)
-        return command, made
-
-    def _pages(self, made: Made, stack: contextlib.ExitStack) -> t.Optional[Pages]:
-        """The way of the memory into an archive; into a folder, CRIU writes it by itself."""
-        if not isinstance(made, output.ArchiveOutput):
-            return None
-        pages = Pages(os.path.join(self._folder, "checkpoint"), _tasks(self._target.freezer.path), made)
-        stack.callback(pages.close)
-        return pages
-
-    def _frozen(self, command: list[str], made: Made, pages: t.Optional[Pages]) -> None:
+    def _frozen(self, made: Made, pages: t.Optional[Pages]) -> None:
         """All that is done while it is frozen; it runs on afterwards if it is to."""
-        freezer = self._target.freezer
         begun = time.monotonic()
         limits = Limits(begun + self._wishes.timeout, self._stop)
-        freezer.freeze()
-        self._wait_until_frozen(limits)
-        dump(self._target, command, self._folder, pages, limits)
+        self._steps.freeze(limits)
+        self._steps.dump(pages, limits)
         self._seconds["dump_seconds"] = round(time.monotonic() - begun, 3)
-        difference.write(_overlay(self._target), self._target.container.engine, made, limits)
-        if freezer.state() != "frozen" or _started(self._target.pid) != self._record.started:
-            raise CheckpointError(
-                "thawed_meanwhile",
-                "Somebody let the container run on while it was dumped, so the dump is not of one moment",
-                hint="Run it again, and see who else handles the container",
-            )
+        self._steps.changes(made, limits)
         if self._wishes.keep is None:
-            if not freezer.thaw(FREEZE_SECONDS):
-                raise CheckpointError("not_thawed", "The container was dumped, and does not thaw")
+            self._steps.thaw()
             self._seconds["frozen_seconds"] = round(time.monotonic() - begun, 3)
-            self._phase(WRITING)
-
-    def _rest(self, known: Documents, made: Made) -> None:
-        """Everything else that belongs into it."""
-        images = os.path.join(self._folder, "checkpoint")
-        work = os.path.join(self._folder, "work")
-        if isinstance(made, output.FolderOutput):
-            os.rename(images, os.path.join(self._new, "checkpoint"))
-        else:
-            for name in sorted(os.listdir(images)):
-                output.copy(made, f"checkpoint/{name}", os.path.join(images, name))
-        for name in FROM_WORK:
-            if os.path.exists(os.path.join(work, name)):
-                output.copy(made, name, os.path.join(work, name))
-        for name, content in known.members.items():
-            output.add(made, name, content)
-        if os.path.isfile(known.log[1]):
-            output.copy(made, *known.log)
-
-    def _wait_until_frozen(self, limits: Limits) -> None:
-        end = time.monotonic() + FREEZE_SECONDS
-        while self._target.freezer.state() != "frozen":
-            limits.check()
-            if time.monotonic() > end:
-                raise CheckpointError(
-                    "not_frozen", "The container could not be frozen", hint="See whether a process of it hangs"
-                )
-            time.sleep(PAUSE)
-
-    def _phase(self, phase: str, **more: t.Any) -> None:
-        self._record = dataclasses.replace(self._record, phase=phase, **more)
-        self._records.put(self._record)
-
-    def _keep(self, seconds: float) -> None:
-        """Have it stay frozen for so long at most."""
-        self._phase(FROZEN, until=now() + seconds, deadline=utc(time.time() + seconds), temporary=())
 
     def _result(self) -> Item:
         path = self._wishes.destination
@@ -281,14 +194,5 @@ class _Dump:
             "sha256": None if self._wishes.folder else output.sha256(path),
             "dump_seconds": self._seconds["dump_seconds"],
             "frozen_seconds": self._seconds.get("frozen_seconds"),
-            "deadline": self._record.deadline if kept else None,
+            "deadline": self._steps.deadline if kept else None,
         }
-
-
-def _started(pid: int) -> int:
-    process = processes.look_up(pid)
-    return process.started if process is not None else -1
-
-
-def _tasks(cgroup: str) -> int:
-    return len(processes.read(os.path.join(cgroup, "cgroup.procs")).split())

@@ -9,6 +9,7 @@ Private to this collection: no promise of compatibility to anybody else. Standar
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import signal
@@ -16,14 +17,18 @@ import time
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._common.moments import utc
 from .._node import processes
 from .._node.freezer import Freezer
 from .._restore.ticket import BASE, Name
 from .finding import look_up
-from .frozen import FROZEN, Frozen, Records
+from .frozen import FROZEN, Frozen, Records, now
 
 LOCK_SECONDS = 15.0
 END_SECONDS = 10.0
+GIVEN_SECONDS = 24 * 3600.0
+"""How long one stays frozen whose state goes on elsewhere, if the kubelet never stops it, as when it is down."""
+
 PAUSE = 0.005
 PENDING = re.compile(r"^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$", re.MULTILINE)
 STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL, signal.SIGTERM)
@@ -104,6 +109,41 @@ def end(name: Name, seconds: float, *, check: bool, base: str = BASE) -> Item:
     return {"changed": True, **_shown(record)}
 
 
+def give(name: Name, *, base: str = BASE) -> None:
+    """Have a container that is frozen on purpose never run on: its state goes on elsewhere.
+
+    Again is no mistake. Raises CheckpointError not_frozen, checkpoint_under_way.
+    """
+    records = Records(base)
+    found = [one for one in _records(name, records) if one.phase == FROZEN and one.lives]
+    if not found:
+        raise CheckpointError(
+            "not_frozen", f"{name} is not frozen on purpose any more", hint="See on its node what runs there"
+        )
+    for one in found:
+        with records.lock(one.container_id, LOCK_SECONDS):
+            # Who let it run on has removed the record, with the lock in hand.
+            kept = records.get(one.container_id)
+            if kept is None or kept.token != one.token:
+                raise CheckpointError("not_frozen", f"{name} was let run on", hint="Its time was over")
+            until = {"until": now() + GIVEN_SECONDS, "deadline": utc(time.time() + GIVEN_SECONDS)}
+            records.put(dataclasses.replace(kept, given=True, **until))  # type: ignore[arg-type]
+
+
+def stopping(record: Frozen) -> bool:
+    """Whether the kubelet has begun to stop the container."""
+    status = processes.read(os.path.join(processes.PROC, str(record.pid), "status"))
+    return any(int(bits, 16) & MASK for bits in PENDING.findall(status))
+
+
+def end_given(record: Frozen, records: Records) -> None:
+    """Kill one that was given, and that the kubelet stops. Its lock is held. Raises CheckpointError not_ended."""
+    freezer = record.freezer()
+    if freezer is not None:
+        _kill(freezer)
+    records.remove(record.container_id)
+
+
 def _wait_for_signal(record: Frozen, seconds: float) -> None:
     until = time.monotonic() + seconds
     while record.lives:
@@ -111,8 +151,7 @@ def _wait_for_signal(record: Frozen, seconds: float) -> None:
             raise CheckpointError(
                 "not_frozen", "The time of the frozen container is over", hint="Freeze it again with a later deadline"
             )
-        status = processes.read(os.path.join(processes.PROC, str(record.pid), "status"))
-        if any(int(bits, 16) & MASK for bits in PENDING.findall(status)):
+        if stopping(record):
             return
         if time.monotonic() > until:
             raise CheckpointError(

@@ -54,7 +54,8 @@ class Frozen:
 
     ``started``: when process ``pid`` began, in ticks since boot, which tells it from a later one. ``phase``: see above.
     ``until``: when its time is over, as now() counts, and ``deadline`` the same as people read it. ``temporary``: what
-    is to be removed if the dump does not come to its end. ``token``: tells this file from a later one.
+    is to be removed if the dump does not come to its end. ``token``: tells this file from a later one. ``given``: its
+    state may go on elsewhere, so that nobody lets it run on here; it is killed as soon as the kubelet stops it.
     """
 
     token: str
@@ -73,6 +74,7 @@ class Frozen:
     deadline: str
     until: float
     temporary: tuple[str, ...] = ()
+    given: bool = False
 
     @property
     def expired(self) -> bool:

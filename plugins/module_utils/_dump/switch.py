@@ -20,6 +20,7 @@ import time
 import typing as t
 
 from .._common.errors import CheckpointError
+from . import ending
 from .frozen import DUMPING, FROZEN, Frozen, Records, now
 from .pages import discard
 from .patience import Drain
@@ -72,7 +73,10 @@ def _alone(kept: t.Collection[int]) -> None:
 
 
 def watch(reading: int, record: Frozen, records: Records, pipes: t.Sequence[int] = ()) -> None:
-    """Wait until the record is gone or another one; thaw the container when its time is over, or if the module died."""
+    """Wait until the record is gone or another one; thaw the container when its time is over, or if the module died.
+
+    One that was given is killed instead, when the kubelet stops it.
+    """
     here = True
     while True:
         found = records.get(record.container_id)
@@ -84,8 +88,19 @@ def watch(reading: int, record: Frozen, records: Records, pipes: t.Sequence[int]
         elif left and found.phase == FROZEN:
             time.sleep(left)
         over = found.expired or (not here and found.phase != FROZEN)
-        if over and _undo(found, records, functools.partial(discard, pipes)):
-            return
+        if over:
+            if _undo(found, records, functools.partial(discard, pipes)):
+                return
+        elif found.given:
+            _end_given(found, records)
+
+
+def _end_given(found: Frozen, records: Records) -> None:
+    """Kill it once the kubelet stops it, or see that it is gone; whoever has its lock does the same now."""
+    with contextlib.suppress(CheckpointError, OSError):
+        if not found.lives or ending.stopping(found):
+            with records.lock(found.container_id):
+                ending.end_given(found, records)
 
 
 def _undo(seen: Frozen, records: Records, drain: Drain) -> bool:

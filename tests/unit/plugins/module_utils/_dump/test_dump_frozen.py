@@ -294,3 +294,28 @@ def test_what_is_swept(records: Records, process: subprocess.Popen[bytes], tmp_p
         records.sweep()
         assert sorted(os.listdir(records.folder)) == [f"{ID}.json", f"{'ef' * 32}.lock", "something else"]
     assert not images.exists() and stopped(process.pid)
+
+
+def test_one_that_was_given_never_runs_on_and_is_killed_when_the_kubelet_stops_it(
+    records: Records, process: subprocess.Popen[bytes], tmp_path: pathlib.Path
+) -> None:
+    made = record(process, FROZEN, 1)
+    records.put(made)
+    os.close(switch.start(made, records))
+    ending.give(NAME, base=str(tmp_path))
+    wait_until(lambda: made.expired)
+    time.sleep(0.3)
+    given = records.get(ID)
+    assert given is not None and given.given and stopped(process.pid)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(20) == -signal.SIGKILL
+    wait_until(lambda: records.get(ID) is None)
+
+
+def test_what_runs_on_cannot_be_given_any_more(
+    records: Records, process: subprocess.Popen[bytes], tmp_path: pathlib.Path
+) -> None:
+    records.put(record(process, DUMPING))
+    with pytest.raises(CheckpointError) as refused:
+        ending.give(NAME, base=str(tmp_path))
+    assert refused.value.code == "not_frozen"
