@@ -32,30 +32,33 @@ def application(package: str, starts: t.Sequence[str], main: str) -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         _add(archive, "__main__", main.encode())
         _add(archive, f"{package}/__init__", b"")
-        for name, source in sorted(modules(starts).items()):
-            path = f"{package}/{name.replace('.', '/')}"
-            _add(archive, path if "." in name else f"{path}/__init__", source)
+        for path, source in sorted(modules(starts).items()):
+            _add(archive, f"{package}/{path}", source)
     return out.getvalue()
 
 
 def modules(starts: t.Sequence[str]) -> dict[str, bytes]:
-    """Name and source of these modules, and of every one that they need."""
+    """Path (without its ending) and source of these modules, and of every one that they need."""
     found: dict[str, bytes] = {}
+    seen: set[str] = {""}
     pending = list(starts)
     while pending:
         name = pending.pop()
-        if name in found or not name:
+        known = _source(name) if name not in seen else None
+        seen.add(name)
+        if known is None:
             continue
-        source = _source(name)
-        if source is None:
-            continue
-        found[name] = source
+        source, is_package = known
+        found[name.replace(".", "/") + ("/__init__" if is_package else "")] = source
         pending += [name.rpartition(".")[0], *_imports(name, source)]
     return found
 
 
-def _source(name: str) -> t.Optional[bytes]:
-    """The source of a module of this collection by its name below module_utils, None where there is no such module."""
+def _source(name: str) -> t.Optional[tuple[bytes, bool]]:
+    """The source of a module of this collection by its name below module_utils, None where there is no such module.
+
+    And whether it is a package: those have nothing in them that imports.
+    """
     top = __name__.rsplit(".", 2)[0]
     try:
         specification = importlib.util.find_spec(f"{top}.{name}")
@@ -64,7 +67,9 @@ def _source(name: str) -> t.Optional[bytes]:
     if specification is None or specification.loader is None:
         return None
     get_source = getattr(specification.loader, "get_source", None)
-    return get_source(specification.name).encode() if get_source is not None else None
+    if get_source is None:
+        return None
+    return get_source(specification.name).encode(), specification.submodule_search_locations is not None
 
 
 def _imports(name: str, source: bytes) -> t.Iterator[str]:
@@ -74,7 +79,7 @@ def _imports(name: str, source: bytes) -> t.Iterator[str]:
             parts = name.split(".")[: -node.level]
             base = ".".join([*parts, *((node.module or "").split(".") if node.module else [])])
             yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
 
 
 def _add(archive: zipfile.ZipFile, path: str, source: bytes) -> None:

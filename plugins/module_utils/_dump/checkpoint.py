@@ -152,6 +152,7 @@ class _Dump:
                 if isinstance(made, output.FolderOutput):
                     os.rename(steps.images, os.path.join(self._new, "checkpoint"))
                 steps.rest(made)
+                steps.logs(made)
                 made.publish(self._wishes.destination)
                 self._files = made.files
                 if self._wishes.keep is not None:

@@ -30,9 +30,6 @@ class Output(t.Protocol):
     def member(self, name: str) -> t.ContextManager[t.Any]:
         """A file to write to, front to back, of any length."""
 
-    def publish(self, destination: str) -> None:
-        """Give all of it its name. Raises CheckpointError destination_exists, OSError."""
-
 
 def add(output: Output, name: str, data: bytes) -> None:
     with output.member(name) as file:
@@ -86,6 +83,7 @@ class ArchiveOutput:
         self._file.seek(after)
 
     def publish(self, destination: str) -> None:
+        """Give all of it its name. Raises CheckpointError destination_exists, OSError."""
         self._write(bytes(2 * BLOCK))
         os.fsync(self._file.fileno())
         try:
@@ -133,6 +131,7 @@ class FolderOutput:
             yield file
 
     def publish(self, destination: str) -> None:
+        """Give all of it its name. Raises CheckpointError destination_exists, OSError."""
         for folder, _folders, names in os.walk(self._path):
             for name in names:
                 descriptor = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

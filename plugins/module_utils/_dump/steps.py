@@ -21,7 +21,7 @@ from .._common.errors import CheckpointError
 from .._common.moments import utc
 from .._node import processes
 from . import difference, output, switch
-from .documents import Documents, documents
+from .documents import documents
 from .dumping import Options, dump, prepare
 from .finding import Target
 from .frozen import DUMPING, FROZEN, WRITING, Frozen, Records, boot, now, remove
@@ -38,8 +38,8 @@ FROM_WORK = ("dump.log", "stats-dump")
 
 
 class Steps:
-    """One dump. ``token``: of new_token(); ``beside``: the folder in which it works; ``also``: what else is removed if it
-    does not come to its end; ``timeout``: seconds from now until it has."""
+    """One dump. ``token``: of new_token(); ``beside``: the folder in which it works; ``also``: what to remove where it
+    fails; ``timeout``: seconds from now until it is over. Raises CheckpointError identity_unreadable."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Steps:
             until=now() + timeout + GRACE,
             temporary=(self.folder, *also),
         )
-        self._known: t.Optional[Documents] = None
+        self._known = documents(container)
         self._command: list[str] = []
 
     @property
@@ -90,7 +90,6 @@ class Steps:
 
     def prepare(self, options: Options) -> None:
         """What can be done before it is frozen. Raises CheckpointError, OSError."""
-        self._known = documents(self.target.container)
         self._records.put(self._record)
         os.makedirs(self.images, 0o700)
         self._command = prepare(self.target, options, self.folder)
@@ -134,18 +133,20 @@ class Steps:
             )
 
     def rest(self, made: output.Output) -> None:
-        """Write everything else that belongs into it, the images that CRIU wrote to files first."""
+        """Write what else a restore needs, the images that CRIU wrote to files first."""
         for name in sorted(os.listdir(self.images)) if os.path.isdir(self.images) else ():
             output.copy(made, f"checkpoint/{name}", os.path.join(self.images, name))
+        for name, content in self._known.members.items():
+            output.add(made, name, content)
+
+    def logs(self, made: output.Output) -> None:
+        """Write what nobody needs but people: the logs of CRIU and of the container, which may be long."""
         work = os.path.join(self.folder, "work")
         for name in FROM_WORK:
             if os.path.exists(os.path.join(work, name)):
                 output.copy(made, name, os.path.join(work, name))
-        known = self._known or documents(self.target.container)
-        for name, content in known.members.items():
-            output.add(made, name, content)
-        if os.path.isfile(known.log[1]):
-            output.copy(made, *known.log)
+        if os.path.isfile(self._known.log[1]):
+            output.copy(made, *self._known.log)
 
     def thaw(self) -> None:
         """Let it run on; what is dumped is still to be finished. Raises CheckpointError not_thawed."""

@@ -32,7 +32,7 @@ FRAME_BYTES = 1 << 20
 """The most that a frame holds."""
 
 IDLE_SECONDS = 60.0
-"""How long the peer may say or take nothing."""
+"""How long the peer may say or take nothing, if nobody says otherwise."""
 
 _HELLO = b"checkpoint channel 1\n"
 _LENGTH = struct.Struct("!I")
@@ -91,6 +91,8 @@ class Identity:
 class Line:
     """The line, for one end of it: says and hears frames, until the deadline.
 
+    ``idle_seconds``: how long the peer may say or take nothing; may be changed.
+
     What it raises is CheckpointError: ``connection_lost``, also where the peer is idle for too long, or
     ``offer_expired`` where the deadline has passed.
     """
@@ -98,6 +100,7 @@ class Line:
     def __init__(self, tls: ssl.SSLSocket, deadline: Deadline) -> None:
         self._tls = tls
         self._deadline = deadline
+        self.idle_seconds = IDLE_SECONDS
         self._left = 0
         self._heard_all = False
 
@@ -172,7 +175,7 @@ class Line:
     @contextlib.contextmanager
     def _in_time(self) -> t.Iterator[None]:
         remaining = self._deadline.remaining()
-        seconds = IDLE_SECONDS if remaining is None else min(IDLE_SECONDS, remaining)
+        seconds = self.idle_seconds if remaining is None else min(self.idle_seconds, remaining)
         if not seconds:
             raise _too_late()
         self._tls.settimeout(seconds)

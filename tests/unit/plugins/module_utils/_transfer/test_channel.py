@@ -18,7 +18,7 @@ import typing as t
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.deadline import Deadline
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer import channel, door
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer import door
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.channel import (
     FRAME_BYTES,
     Identity,
@@ -199,9 +199,9 @@ def test_a_line_that_is_cut_is_not_one_that_ended() -> None:
     assert code(host.read, 1) == "connection_lost"
 
 
-def test_one_who_says_nothing_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_who_says_nothing_more_is_given_up() -> None:
     guest, host = Host().both()
-    monkeypatch.setattr(channel, "IDLE_SECONDS", 0.2)
+    host.idle_seconds = 0.2
     assert code(host.read, 1) == "connection_lost"
     late = Line(host._tls, Deadline(0.1))
     assert code(late.read, 1) == "offer_expired"

@@ -1,0 +1,210 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an agent does on the node that a pod leaves: all of its containers are frozen, dumped and sent, or none.
+
+Private to this collection: no promise of compatibility to anybody else. Standard library only, Python 3.9 or later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import typing as t
+
+from .._common.deadline import Deadline
+from .._common.errors import CheckpointError
+from .._dump import ending, output
+from .._dump.checkpoint import require_dumpable
+from .._dump.dumping import Options
+from .._dump.finding import find
+from .._dump.frozen import FROZEN, Records, now
+from .._dump.limits import Limits
+from .._dump.steps import Steps, new_token
+from .._restore.ticket import BASE, Name, private_folder
+from .._transfer.channel import Identity, Line
+from .._transfer.door import connect
+from .stream import Sending
+
+PROGRESS_SECONDS = 1.0
+Item = dict[str, t.Any]
+Tell = t.Callable[..., None]
+
+
+class Source:
+    """One pod that goes. Each public method but close() is a word of the controller's, see agent.py."""
+
+    def __init__(self, stop: threading.Event, tell: Tell, base: str = BASE) -> None:
+        self._stop = stop
+        self._tell = tell
+        self._base = base
+        self._names: list[Name] = []
+        self._steps: list[Steps] = []
+        self._line: t.Optional[Line] = None
+        self._stack = contextlib.ExitStack()
+        self._held = False
+
+    def connect(self, addresses: list[str], port: int, identity: str, seconds: float, idle: float) -> Item:
+        """Make the line to the target, which waits for it. ``idle``: see Line.idle_seconds."""
+        self._line = connect(addresses, port, Identity(identity), Deadline(seconds))
+        self._line.idle_seconds = idle
+        return {}
+
+    def name(self, namespace: str, pod: str, containers: list[str]) -> Item:
+        """Say which pod it is about, for what follows, where nothing is prepared: in a run that takes up another."""
+        self._names = [Name(namespace, pod, container) for container in containers]
+        return {}
+
+    def prepare(
+        self, namespace: str, pod: str, containers: dict[str, str], number: str, timeout: float, options: Item
+    ) -> Item:
+        """All that can be done before the freeze. ``containers``: their IDs by their names; ``timeout``: seconds until
+        the dump is over; ``options``: the fields of _dump.dumping.Options, and ``checkpoint_directory``.
+
+        Raises CheckpointError ``container_changed``, and what runtime_checkpoint raises.
+        """
+        folder = os.path.join(self._base, "moves")
+        private_folder(folder)
+        checkpoint_folder = options.pop("checkpoint_directory")
+        records = Records(self._base)
+        records.sweep()
+        try:
+            for container, wanted in containers.items():
+                target = find(Name(namespace, pod, container))
+                if target.container.id != wanted:
+                    raise CheckpointError(
+                        "container_changed",
+                        f"The container {container} was started anew meanwhile",
+                        hint="Run it again",
+                    )
+                self._stack.enter_context(records.lock(wanted))
+                require_dumpable(target, records, checkpoint_folder, check=False)
+                owner = f"move {number}"
+                steps = Steps(target, records, token=new_token(), beside=folder, also=(), owner=owner, timeout=timeout)
+                self._steps.append(steps)
+                self._names.append(Name(namespace, pod, container))
+                steps.prepare(Options(**options))
+        except OSError as error:
+            self._undo()
+            raise output.unwritable(folder, error) from error
+        except BaseException:
+            self._undo()
+            raise
+        return {"engines": sorted({steps.target.container.engine for steps in self._steps})}
+
+    def dump(self, timeout: float, keep: float) -> Item:
+        """Freeze all, dump and send them; they stay frozen for ``keep`` seconds more at most.
+
+        ``timeout``: seconds for the time that they are frozen until then. Whatever fails, they run as before.
+        """
+        line = self._line
+        if line is None or not self._steps:
+            raise CheckpointError("wrong_order", "There is nothing to be dumped, or nowhere to send it")
+        try:
+            sending = Sending(line, self._progress())
+            seconds = self._dump(sending, timeout)
+            for steps in self._steps:
+                steps.keep(keep)
+        except OSError as error:
+            self._undo()
+            raise output.unwritable(os.path.join(self._base, "moves"), error) from error
+        except BaseException:
+            self._undo()
+            raise
+        self._forget()
+        return {**seconds, "bytes": sending.bytes, "files": sending.files}
+
+    def _dump(self, sending: Sending, timeout: float) -> Item:
+        # What of the memory CRIU writes goes straight into the line.
+        ways = [self._stack.enter_context(contextlib.closing(steps.pages(sending))) for steps in self._steps]
+        for steps, pages in zip(self._steps, ways):
+            self._stack.callback(os.close, steps.guard(pages))
+        begun = time.monotonic()
+        limits = Limits(begun + timeout, self._stop)
+        for steps in self._steps:
+            steps.freeze(limits)
+        frozen = time.monotonic()
+        for steps, pages in zip(self._steps, ways):
+            sending.folder = steps.target.container.name
+            steps.dump(pages, limits)
+        dumped = time.monotonic()
+        for steps in self._steps:
+            sending.folder = steps.target.container.name
+            steps.changes(sending, limits)
+            steps.rest(sending)
+        sending.end()
+        sent = time.monotonic()
+        times = {"freeze_seconds": frozen - begun, "dump_seconds": dumped - frozen, "rest_seconds": sent - dumped}
+        return {name: round(value, 4) for name, value in times.items()}
+
+    def _progress(self) -> t.Callable[[int], None]:
+        told = time.monotonic()
+
+        def tell(sent: int) -> None:
+            nonlocal told
+            if time.monotonic() - told >= PROGRESS_SECONDS:
+                told = time.monotonic()
+                self._tell(bytes=sent)
+
+        return tell
+
+    def resume(self) -> Item:
+        """Let all run on. Raises CheckpointError ``not_thawed``."""
+        self._undo()
+        # Each of them, also where one cannot be.
+        with contextlib.ExitStack() as stack:
+            for name in self._names:
+                stack.callback(ending.resume, name, check=False, base=self._base)
+        self._held = False
+        return {}
+
+    def hold(self, least: float) -> Item:
+        """Stay frozen until the time is over, whatever becomes of the controller. ``least``: seconds that have to be
+        left. Raises CheckpointError ``not_frozen``."""
+        wanted = set(self._names)
+        found = [one for one in Records(self._base).all() if Name(one.namespace, one.pod, one.container) in wanted]
+        left = [one.until - now() for one in found if one.phase == FROZEN and one.lives]
+        if len(left) < len(wanted) or min(left) < least:
+            raise CheckpointError(
+                "not_frozen",
+                "The time of the frozen containers is over, or nearly so",
+                hint="Give them more time, or see what took so long",
+            )
+        self._held = True
+        return {"left": round(min(left), 3)}
+
+    def give(self) -> Item:
+        """Never run on: the state goes on elsewhere. Raises CheckpointError ``not_frozen``."""
+        self._held = True
+        for name in self._names:
+            ending.give(name, base=self._base)
+        return {}
+
+    def end(self, seconds: float) -> Item:
+        """Kill all, as soon as the kubelet stops them, for which to wait so long. It comes to its end without the
+        controller. Raises CheckpointError ``not_stopping``, ``not_frozen``, ``not_ended``."""
+        until = time.monotonic() + seconds
+        for name in self._names:
+            ending.end(name, max(0.0, until - time.monotonic()), check=False, base=self._base)
+        return {}
+
+    def close(self) -> None:
+        """The controller is gone, or has nothing more to say."""
+        if self._line is not None:
+            self._line.close()
+        if not self._held:
+            with contextlib.suppress(CheckpointError, OSError):
+                self.resume()
+
+    def _undo(self) -> None:
+        """What is prepared or frozen, and not dumped yet."""
+        for steps in self._steps:
+            steps.undo()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._steps = []
+        stack, self._stack = self._stack, contextlib.ExitStack()
+        stack.close()

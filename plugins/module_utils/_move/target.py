@@ -1,0 +1,143 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an agent does on the node that a pod comes to: takes the images, leaves the tickets, and sees them used.
+
+Private to this collection: no promise of compatibility to anybody else. Standard library only, Python 3.9 or later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import threading
+import time
+import typing as t
+
+from .._common.deadline import Deadline
+from .._common.errors import CheckpointError
+from .._restore.leave import leave
+from .._restore.proof import used
+from .._restore.ticket import BASE, LABEL, Name, Ticket, Tickets, private_folder
+from .._restore.unpack import check_space
+from .._transfer.channel import Identity
+from .._transfer.door import Door
+from . import stream
+
+ADMIT_SECONDS = 30.0
+NUMBER = re.compile(r"[0-9]{12}")
+Item = dict[str, t.Any]
+Tell = t.Callable[..., None]
+
+
+class Target:
+    """One pod that comes. Each public method but close() is a word of the controller's, see agent.py."""
+
+    def __init__(self, stop: threading.Event, tell: Tell, base: str = BASE) -> None:
+        del stop, tell
+        self._base = base
+        self._folder = ""
+        self._names: list[Name] = []
+        self._door: t.Optional[Door] = None
+        self._deadline = Deadline(0)
+        self._left: list[Name] = []
+        self._held = False
+
+    def name(self, number: str, namespace: str, pod: str, containers: list[str]) -> Item:
+        """Say which move it is and which pod is to come; what of the images is there already, by container."""
+        wrong = [one for one in containers if not LABEL.fullmatch(one)]
+        if wrong or not NUMBER.fullmatch(number):
+            raise CheckpointError("invalid_option", f"No number of a move, or no container: {number!a}, {wrong!a}")
+        self._folder = os.path.join(self._base, "moves", number)
+        self._names = [Name(namespace, pod, container) for container in containers]
+        tickets = Tickets(self._base)
+        return {
+            "images": [one.container for one in self._names if os.path.isdir(self._images(one))],
+            "tickets": [one.container for one in self._names if os.path.lexists(tickets.path(one))],
+        }
+
+    def open(self, identity: str, address: str, port: int, seconds: float) -> Item:
+        """Open the door for the source; where it is. The images have to be there after so many seconds."""
+        private_folder(os.path.dirname(self._folder))
+        private_folder(self._folder)
+        check_space(0, self._folder)
+        self._deadline = Deadline(seconds)
+        self._door = Door(address or None, port, Identity(identity))
+        return {"addresses": self._door.addresses, "port": self._door.port}
+
+    def receive(self, idle: float) -> Item:
+        """Take what the source sends, to the end. ``idle``: see Line.idle_seconds."""
+        if self._door is None:
+            raise CheckpointError("wrong_order", "No door is open")
+        with contextlib.closing(self._door) as door:
+            self._door = None
+            line = door.admit(Deadline(ADMIT_SECONDS), self._deadline)
+        with contextlib.closing(line):
+            line.idle_seconds = idle
+            landed = stream.receive(line, self._folder, [one.container for one in self._names])
+        return landed._asdict()
+
+    def leave(self, seconds: float, security: str, accept: list[str]) -> Item:
+        """Leave a ticket for each container, good for so many seconds, or for none."""
+        expires = int(time.time() + seconds)
+        try:
+            for name in self._names:
+                self._left.append(name)
+                ticket = Ticket(
+                    *name,
+                    archive=self._images(name),
+                    sha256=None,
+                    expires=expires,
+                    security=security,
+                    accept=tuple(accept),
+                    on_failure="keep",
+                )
+                leave(ticket, "", check=False, base=self._base)
+        except BaseException:
+            self.take_back()
+            raise
+        return {"expires": expires}
+
+    def hold(self) -> Item:
+        """Leave tickets and images where they are, whatever becomes of the controller."""
+        self._held = True
+        return {}
+
+    def take_back(self) -> Item:
+        """Take the tickets back: the containers whose tickets were there, and those whose were not any more."""
+        tickets = Tickets(self._base)
+        taken = [name.container for name in self._names if tickets.withdraw(name)]
+        claimed = [name.container for name in self._left if name.container not in taken]
+        if not claimed:
+            self._left = []
+            self._held = False
+        return {"taken": taken, "claimed": claimed}
+
+    def prove(self, containers: dict[str, str], seconds: float) -> Item:
+        """The receipts, by container. ``containers``: by name, the IDs that they have in the pod's status.
+
+        Raises CheckpointError ``not_restored``, ``restore_failed``, ``receipt_missing``, ``another_container``.
+        """
+        until = time.monotonic() + seconds
+        found = {}
+        for name in self._names:
+            left = max(0.0, until - time.monotonic())
+            found[name.container] = used(name, containers[name.container], left, base=self._base).receipt
+        return {"receipts": found}
+
+    def discard(self) -> Item:
+        """Remove the images."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return {}
+
+    def close(self) -> None:
+        """The controller is gone, or has nothing more to say."""
+        if self._door is not None:
+            self._door.close()
+        if not self._held and self._folder and not self.take_back()["claimed"]:
+            self.discard()
+
+    def _images(self, name: Name) -> str:
+        return os.path.join(self._folder, name.container)
