@@ -115,11 +115,11 @@ class Agent:
             self.close(0)
             raise
 
-    def ask(self, do: str, seconds: float, **arguments: t.Any) -> Item:
+    def ask(self, do: str, seconds: float, /, **arguments: t.Any) -> Item:
         """Say a word, and hear the answer. Raises CheckpointError: what the agent says, and as :meth:`wait`."""
         return self.wait(self.say(do, **arguments), seconds)
 
-    def say(self, do: str, **arguments: t.Any) -> int:
+    def say(self, do: str, /, **arguments: t.Any) -> int:
         """Say a word; its number. One whose work is not done yet makes it stop."""
         self._last += 1
         line = json.dumps({"id": self._last, "do": do, "with": arguments}) + "\n"

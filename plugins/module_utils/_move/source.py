@@ -94,19 +94,20 @@ class Source:
             raise
         return {"engines": sorted({steps.target.container.engine for steps in self._steps})}
 
-    def dump(self, timeout: float, keep: float) -> Item:
-        """Freeze all, dump and send them; they stay frozen for ``keep`` seconds more at most.
+    def dump(self, timeout: float, seconds: float) -> Item:
+        """Freeze all, dump and send them, for which there are ``timeout`` seconds.
 
-        ``timeout``: seconds for the time that they are frozen until then. Whatever fails, they run as before.
+        They stay frozen, for ``seconds`` in all at most. Whatever fails, they run as before.
         """
+        begun = time.monotonic()
         line = self._line
         if line is None or not self._steps:
             raise CheckpointError("wrong_order", "There is nothing to be dumped, or nowhere to send it")
         try:
             sending = Sending(line, self._progress())
-            seconds = self._dump(sending, timeout)
+            times = self._dump(sending, timeout)
             for steps in self._steps:
-                steps.keep(keep)
+                steps.keep(max(1.0, seconds - (time.monotonic() - begun)))
         except OSError as error:
             self._undo()
             raise output.unwritable(os.path.join(self._base, "moves"), error) from error
@@ -114,7 +115,7 @@ class Source:
             self._undo()
             raise
         self._forget()
-        return {**seconds, "bytes": sending.bytes, "files": sending.files}
+        return {**times, "bytes": sending.bytes, "files": sending.files}
 
     def _dump(self, sending: Sending, timeout: float) -> Item:
         # What of the memory CRIU writes goes straight into the line.

@@ -22,7 +22,7 @@ import stat
 import typing as t
 
 from .._common.errors import CheckpointError
-from .._common.files import written
+from .._common.files import exchange, written
 from .._common.moments import utc
 
 BASE = "/var/lib/checkpoint-restore"
@@ -210,6 +210,20 @@ class Tickets:
             return False
         os.unlink(gone)
         return True
+
+    def prolong(self, name: Name, expires: int) -> bool:
+        """Give a ticket another end, and nothing else; False where it is in use, or was never there.
+
+        Raises OSError, also where the system cannot exchange two files.
+        """
+        with contextlib.suppress(CheckpointError, FileNotFoundError):
+            ticket = self.get(name)
+            if ticket is not None:
+                # There is one to be claimed at any moment, and none more where it was claimed before.
+                with written(self.path(name), move=exchange) as file:
+                    file.write(dataclasses.replace(ticket, expires=expires).as_json())
+                return True
+        return False
 
     def claim(self, name: Name, place: str) -> bool:
         """Take a ticket for use: it moves to the place, and nobody else can have it."""

@@ -250,3 +250,33 @@ def test_with_a_ticket_or_a_restore_it_calls_python(front: pathlib.Path, tmp_pat
 def test_a_path_that_the_shell_would_take_apart() -> None:
     with pytest.raises(ValueError, match="plain absolute path"):
         install.front("/usr/bin/runc; reboot", "/usr/bin/python3", "/opt/x.pyz")
+
+
+def test_a_ticket_that_is_there_can_be_prolonged_and_one_that_is_claimed_cannot(tmp_path: pathlib.Path) -> None:
+    tickets = Tickets(str(tmp_path))
+    name = Name("shop", "web-0", "web")
+    assert not tickets.prolong(name, 5)
+    tickets.put(Ticket(*name, archive="/a", sha256=None, expires=1, on_failure="keep"))
+    assert tickets.prolong(name, 5)
+    assert tickets.get(name) == Ticket(*name, archive="/a", sha256=None, expires=5, on_failure="keep")
+    assert os.listdir(tickets.folder) == [name.file]
+    assert tickets.claim(name, str(tmp_path / "claimed")) and not tickets.prolong(name, 9)
+    assert os.listdir(tickets.folder) == []
+
+
+def test_a_claim_between_reading_and_exchanging_leaves_no_second_ticket(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets = Tickets(str(tmp_path))
+    name = Name("shop", "web-0", "web")
+    tickets.put(Ticket(*name, archive="/a", sha256=None, expires=1))
+    read = tickets.get
+
+    def claimed_after_reading(of: Name) -> Ticket | None:
+        found = read(of)
+        assert tickets.claim(of, str(tmp_path / "claimed"))
+        return found
+
+    monkeypatch.setattr(tickets, "get", claimed_after_reading)
+    assert not tickets.prolong(name, 9)
+    assert os.listdir(tickets.folder) == []

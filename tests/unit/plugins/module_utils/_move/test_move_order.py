@@ -1,0 +1,282 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The order of a move, and what is undone when something in it fails: against scripts of the API server and of agents.
+
+What agents do is not here: that is run on the laboratory.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import threading
+import typing as t
+
+import pytest
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import Server
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import moving, state, ways
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import plan as plans
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube.scripted import (
+    Asked,
+    Say,
+    serving,
+    status_object,
+)
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._move.movables import (
+    CLASS,
+    SHOP,
+    Api,
+    pod,
+)
+
+Thing = dict[str, t.Any]
+
+POD = f"{SHOP}/pods/web-0"
+ANSWERS: dict[str, Thing] = {
+    "open": {"addresses": ["192.0.2.1"], "port": 4711},
+    "prepare": {"engines": ["cri-o"]},
+    "dump": {"bytes": 7, "files": 1, "freeze_seconds": 0.01},
+    "receive": {"bytes": 7, "files": 1},
+    "hold": {"left": 20.0},
+    "take_back": {"taken": ["app"], "claimed": []},
+    "prove": {"receipts": {"app": {"outcome": "restored"}}},
+}
+
+
+class Cluster(Api):
+    """Pods that are made run at once."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__(pod())
+        self.log = log
+
+    def __call__(self, asked: Asked) -> Say:
+        before = len(self.done)
+        said = super().__call__(asked)
+        if asked.path == f"{SHOP}/pods" and POD in self.objects and not asked.query.get("dryRun"):
+            self.objects[POD]["status"] = pod()["status"]
+        self.log += [f"api {done.partition(' ')[0]} {done.rpartition('/')[2]}" for done in self.done[before:]]
+        return said
+
+
+class Script:
+    """An agent that writes down what it is told. ``fails``: codes by words."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name = name
+        self.log = log
+        self.fails: dict[str, str] = {}
+        self.answers = dict(ANSWERS)
+        self.said: dict[int, str] = {}
+        self.told: dict[str, Thing] = {}
+
+    def say(self, do: str, /, **arguments: t.Any) -> int:
+        self.log.append(f"{self.name} {do}")
+        self.told[do] = arguments
+        self.said[len(self.said)] = do
+        return len(self.said) - 1
+
+    def wait(self, number: int, _seconds: float) -> Thing:
+        do = self.said[number]
+        if do in self.fails:
+            raise CheckpointError(self.fails[do], f"It failed to {do}")
+        return self.answers.get(do, {})
+
+    def ask(self, do: str, seconds: float, /, **arguments: t.Any) -> Thing:
+        return self.wait(self.say(do, **arguments), seconds)
+
+
+class Play:
+    """One move with everything around it."""
+
+    def __init__(self, url: str, api: Cluster, log: list[str], folder: str) -> None:
+        self.api = api
+        self.log = log
+        self.session = ApiSession(Server(url=url))
+        self.plan = plans.make(self.session, "shop", "web-0", "n2", runtime_class=CLASS)
+        self.folder = folder
+        self.source, self.target = Script("source", log), Script("target", log)
+        self.stop = threading.Event()
+        self.wishes = moving.Wishes(dump={"tcp_close": True}, frozen=20.0, wait=5.0)
+        self.state: state.State
+        self.move = self._made(ways.begin(self.session, self.plan, folder))
+        log.clear()
+
+    def _made(self, begun: tuple[t.Any, state.State]) -> moving.Move:
+        self.state = begun[1]
+        both = t.cast("t.Any", (self.source, self.target))
+        return moving.Move(self.session, self.plan, begun, both, self.wishes, self.stop, lambda _text: None)
+
+    def again(self) -> Thing:
+        """As another process takes it up, with agents that know nothing."""
+        self.state.close()
+        self.source, self.target = Script("source", self.log), Script("target", self.log)
+        self.log.clear()
+        return self._made(ways.resume(self.session, self.plan.number, self.folder)).again()
+
+    def fail(self) -> CheckpointError:
+        with pytest.raises(CheckpointError) as failed:
+            self.move.run("certificate")
+        return failed.value
+
+
+@pytest.fixture
+def play(tmp_path: pathlib.Path) -> t.Iterator[Play]:
+    log: list[str] = []
+    api = Cluster(log)
+    with serving(api) as running:
+        made = Play(running.url, api, log, str(tmp_path / "moves"))
+        yield made
+        made.state.close()
+
+
+def test_the_order_of_a_move(play: Play) -> None:
+    result = play.move.run("certificate")
+    assert play.log == [
+        "api create checkpoint-restore-move-uid-web-0",
+        "target name",
+        "target open",
+        "target receive",
+        "source connect",
+        "source prepare",
+        "source dump",
+        "source hold",
+        "target leave",
+        "target hold",
+        "api evict web-0",
+        "api create web-0",
+        "source give",
+        "source end",
+        "target prolong",
+        "target prove",
+        "api delete checkpoint-restore-move-uid-web-0",
+        "target discard",
+    ]
+    assert result["outcome"] == "moved" and play.state.outcome == "moved" and result["warnings"] == []
+    assert play.target.told["leave"]["seconds"] < 20.0, "a ticket ends before the source runs on"
+    assert play.target.told["prove"]["containers"] == {"app": "cri-o://id-app"}
+    assert play.source.told["prepare"]["containers"] == {"app": "id-app"}
+    assert set(result["seconds"]) >= {"prepare", "dump", "ticket", "replace", "start", "verify", "clean", "total"}
+
+
+BACK = ["target take_back", "source resume", "api delete checkpoint-restore-move-uid-web-0", "target discard"]
+
+
+@pytest.mark.parametrize(
+    ("who", "word"),
+    [
+        ("target", "name"),
+        ("target", "open"),
+        ("source", "connect"),
+        ("source", "prepare"),
+        ("source", "dump"),
+        ("target", "receive"),
+        ("source", "hold"),
+        ("target", "leave"),
+        ("target", "hold"),
+    ],
+)
+def test_what_fails_before_the_source_is_told_to_end_is_undone(play: Play, who: str, word: str) -> None:
+    agent = play.source if who == "source" else play.target
+    agent.fails[word] = "some_code"
+    error = play.fail()
+    assert (error.code, error.details["undone"]) == ("some_code", True)
+    assert play.log[-4:] == BACK and play.state.outcome == "undone"
+    assert play.api.objects[POD]["metadata"]["uid"] == "uid-web-0" and play.state.owed == []
+
+
+def test_a_budget_of_the_last_moment_is_obeyed(play: Play) -> None:
+    said = "Cannot evict pod as it would violate the pod's disruption budget."
+    play.api.refusals["POST", f"{POD}/eviction"] = status_object(429, said)
+    error = play.fail()
+    assert (error.code, error.details["undone"]) == ("budget_refuses", True)
+    assert play.log[-4:] == BACK and play.state.outcome == "undone"
+
+
+def test_an_api_server_that_fails_at_the_last_moment(play: Play) -> None:
+    """Whether the source's pod is gone, is asked before anything is undone."""
+    play.api.refusals["POST", f"{POD}/eviction"] = status_object(500, "etcdserver: request timed out")
+    assert play.fail().details["undone"] is True and play.log[-4:] == BACK
+
+
+def test_a_target_that_is_lost_with_its_tickets_leaves_the_source_frozen_until_they_have_ended(play: Play) -> None:
+    said = "Cannot evict pod as it would violate the pod's disruption budget."
+    play.api.refusals["POST", f"{POD}/eviction"] = status_object(429, said)
+    play.target.fails["take_back"] = "agent_lost"
+    error = play.fail()
+    assert error.details["undone"] is False and play.state.outcome is None
+    assert "source resume" not in play.log
+    assert play.again() == {"outcome": "undone", "move": play.plan.number, "warnings": []}
+    assert play.log[-3:-1] == ["target take_back", "source resume"] and play.state.outcome == "undone"
+
+
+def test_a_ticket_that_was_claimed_lets_nobody_go_back(play: Play) -> None:
+    said = "Cannot evict pod as it would violate the pod's disruption budget."
+    play.api.refusals["POST", f"{POD}/eviction"] = status_object(429, said)
+    play.target.answers["take_back"] = {"taken": [], "claimed": ["app"]}
+    error = play.fail()
+    assert error.details["undone"] is False and "source resume" not in play.log and play.state.outcome is None
+
+
+def test_who_is_stopped_while_it_is_dumped_goes_back(play: Play) -> None:
+    dumped = play.source.say
+
+    def say(do: str, /, **arguments: t.Any) -> int:
+        if do == "dump":
+            play.stop.set()
+        return dumped(do, **arguments)
+
+    play.source.say = say  # type: ignore[method-assign]
+    error = play.fail()
+    assert (error.code, error.details["undone"]) == ("interrupted", True)
+    assert play.log[-4:] == BACK and "api evict web-0" not in play.log
+
+
+@pytest.mark.parametrize("word", ["give", "end", "prolong"])
+def test_what_cannot_change_anything_any_more_is_told(play: Play, word: str) -> None:
+    agent = play.target if word == "prolong" else play.source
+    agent.fails[word] = "some_code"
+    result = play.move.run("certificate")
+    assert len(result["warnings"]) == 1 and f"It failed to {word}" in result["warnings"][0]
+    assert play.state.outcome == "moved"
+
+
+def test_a_replacement_that_is_not_what_was_dumped_is_no_success_and_taken_up_again(play: Play) -> None:
+    play.target.fails["prove"] = "restore_failed"
+    error = play.fail()
+    assert (error.code, error.details["undone"]) == ("restore_failed", False)
+    assert error.details["state_file"] == play.state.path and "images are on n2" in error.hint
+    assert "target discard" not in play.log and "source resume" not in play.log
+    assert play.again()["outcome"] == "moved"
+    assert play.log[:2] == ["source name", "target name"]
+    assert [line for line in play.log if line.startswith(("source", "target"))][2:] == [
+        "source give",
+        "source end",
+        "target prolong",
+        "target prove",
+        "target discard",
+    ]
+
+
+@pytest.mark.parametrize("step", ["planned", "prepared", "freezing", "given_up"])
+def test_who_was_killed_before_the_source_was_told_to_end_is_undone_by_the_next(play: Play, step: str) -> None:
+    steps = ["prepared", "freezing", "given_up"]
+    for name in steps[: steps.index(step) + 1 if step in steps else 0]:
+        play.state.step(name)
+    assert play.again()["outcome"] == "undone"
+    assert [line for line in play.log if not line.startswith("api")][2:] == [
+        "target take_back",
+        "source resume",
+        "target discard",
+    ]
+
+
+def test_who_was_killed_right_after_the_source_was_told_to_end_is_finished_by_the_next(play: Play) -> None:
+    for name in ("prepared", "freezing", "given_up"):
+        play.state.step(name)
+    del play.api.objects[POD]
+    result = play.again()
+    assert result["outcome"] == "moved" and result["down_seconds"] is None
+    assert "api create web-0" in play.log and "source resume" not in play.log and "target take_back" not in play.log
