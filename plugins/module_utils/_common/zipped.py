@@ -69,7 +69,10 @@ def _source(name: str) -> t.Optional[tuple[bytes, bool]]:
     get_source = getattr(specification.loader, "get_source", None)
     if get_source is None:
         return None
-    return get_source(specification.name).encode(), specification.submodule_search_locations is not None
+    source = get_source(specification.name)
+    # Ansible's loader of collections gives bytes, whatever importlib's documentation says.
+    data = source.encode() if isinstance(source, str) else bytes(source or b"")
+    return data, specification.submodule_search_locations is not None
 
 
 def _imports(name: str, source: bytes) -> t.Iterator[str]:

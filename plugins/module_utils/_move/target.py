@@ -91,7 +91,7 @@ class Target:
                     sha256=None,
                     expires=expires,
                     security=security,
-                    accept=tuple(accept),
+                    accept=tuple(sorted(accept)),
                     on_failure="keep",
                 )
                 leave(ticket, "", check=False, base=self._base)

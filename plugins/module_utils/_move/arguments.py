@@ -1,0 +1,71 @@
+# Copyright (c) 2026, checkpoint_restore.kubernetes contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of the module checkpoint_migrate, and what they mean.
+
+Private to this collection: no promise of compatibility to anybody else.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from .._common.durations import parse_duration
+from .._common.errors import CheckpointError
+from .._dump.dumping import Options, parse_bytes
+from .._kube.argument_spec import Spec
+from .moving import LEAST, MARGIN, Wishes
+from .plan import Plan
+
+SPEC: Spec = {
+    "namespace": {"type": "str", "required": True},
+    "pod": {"type": "str", "required": True},
+    "node": {"type": "str", "required": True},
+    "runtime_class": {"type": "str", "default": "checkpoint-restore"},
+    "become": {"type": "bool", "default": True},
+    "frozen_limit": {"type": "str", "default": "30s"},
+    "timeout": {"type": "str", "default": "2m"},
+    "tcp_established": {"type": "str", "choices": ["refuse", "close"], "default": "close"},
+    "skip_in_flight": {"type": "bool", "default": True},
+    "file_locks": {"type": "bool", "default": True},
+    "ghost_limit": {"type": "str"},
+    "security": {"type": "str", "choices": ["refuse", "clamp"], "default": "refuse"},
+    "accept": {"type": "list", "elements": "str", "default": []},
+    "checkpoint_directory": {"type": "path", "default": "/var/lib/kubelet/checkpoints"},
+    "transfer_address": {"type": "str", "default": ""},
+    "transfer_port": {"type": "int", "default": 0},
+}
+SHORTEST = 2 * (LEAST + MARGIN)
+"""With less time to be frozen nothing can be dumped."""
+
+
+def wishes(options: t.Mapping[str, t.Any], plan: Plan) -> Wishes:
+    """How to move a pod, as the options say and as its probes allow.
+
+    Raises CheckpointError ``invalid_option``, ``patience_short``.
+    """
+    limit = parse_duration(options["frozen_limit"], "frozen_limit")
+    patience = plan.patience
+    frozen = limit if patience is None else min(limit, patience.seconds - MARGIN)
+    if frozen < SHORTEST:
+        what = f"It may be frozen for {patience}" if patience and patience.seconds <= limit else "frozen_limit"
+        raise CheckpointError(
+            "patience_short",
+            f"{what}: too short for a move, which may take {SHORTEST:g} s where things go slowly",
+            hint="Give the probe a longer period or a higher threshold, or frozen_limit a longer time",
+        )
+    dump = Options(
+        tcp_close=options["tcp_established"] == "close",
+        skip_in_flight=options["skip_in_flight"],
+        file_locks=options["file_locks"],
+        ghost_limit=parse_bytes(options["ghost_limit"], "ghost_limit"),
+    )
+    return Wishes(
+        dump={**dump._asdict(), "checkpoint_directory": options["checkpoint_directory"]},
+        frozen=frozen,
+        wait=parse_duration(options["timeout"], "timeout"),
+        security=options["security"],
+        accept=tuple(options["accept"]),
+        address=options["transfer_address"],
+        port=options["transfer_port"],
+    )
