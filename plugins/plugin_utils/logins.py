@@ -45,6 +45,10 @@ class Login:
         self._play_context = context
         self._connection = connection_loader.get(self._name, context)
         self._set_options(self._connection, "connection")
+        asking = ("password", "pkcs11_provider") if self._name == "ssh" else ()
+        # ssh would ask for it in ways of its own.
+        if self._play_context.password or any(map(self._connection.get_option, asking)):
+            raise self._unsupported("with a password for ssh")
         wanted = variables.get("ansible_become")
         self._become = self._become_plugin() if (boolean(wanted) if wanted is not None else become) else None
 
@@ -95,10 +99,6 @@ class Login:
         known = {name: self._variables[name] for name in names if name in self._variables}
         keys = {"become_pass": self._play_context.become_pass} if kind == "become" else {}
         plugin.set_options(task_keys={name: value for name, value in keys.items() if value}, var_options=known)
-        if self._name == "ssh" and kind == "connection":
-            # ssh would ask for it in ways of its own.
-            if plugin.get_option("password") or self._play_context.password or plugin.get_option("pkcs11_provider"):
-                raise self._unsupported("with a password for ssh")
 
     def _unsupported(self, how: str) -> CheckpointError:
         return CheckpointError(

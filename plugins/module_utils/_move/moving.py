@@ -270,6 +270,7 @@ class Move:
                 problems.append(problem)
                 return None
 
+        trying(lambda: self._source.ask("hang_up", SHORT))
         # The tickets first: nobody may use them once the source runs on.
         back = trying(lambda: self._target.ask("take_back", SHORT))
         if back is not None and back["claimed"]:

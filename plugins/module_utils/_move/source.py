@@ -52,6 +52,13 @@ class Source:
         self._line.idle_seconds = idle
         return {}
 
+    def hang_up(self) -> Item:
+        """Close the line, so that the target waits for nothing more."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        return {}
+
     def name(self, namespace: str, pod: str, containers: list[str]) -> Item:
         """Say which pod it is about, for what follows, where nothing is prepared: in a run that takes up another."""
         self._names = [Name(namespace, pod, container) for container in containers]
@@ -193,14 +200,14 @@ class Source:
 
     def close(self) -> None:
         """The controller is gone, or has nothing more to say."""
-        if self._line is not None:
-            self._line.close()
+        self.hang_up()
         if not self._held:
             with contextlib.suppress(CheckpointError, OSError):
                 self.resume()
 
     def _undo(self) -> None:
         """What is prepared or frozen, and not dumped yet."""
+        self.hang_up()
         for steps in self._steps:
             steps.undo()
         self._forget()

@@ -161,7 +161,13 @@ def test_the_order_of_a_move(play: Play) -> None:
     assert set(result["seconds"]) >= {"prepare", "dump", "ticket", "replace", "start", "verify", "clean", "total"}
 
 
-BACK = ["target take_back", "source resume", "api delete checkpoint-restore-move-uid-web-0", "target discard"]
+BACK = [
+    "source hang_up",
+    "target take_back",
+    "source resume",
+    "api delete checkpoint-restore-move-uid-web-0",
+    "target discard",
+]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,7 @@ def test_what_fails_before_the_source_is_told_to_end_is_undone(play: Play, who: 
     agent.fails[word] = "some_code"
     error = play.fail()
     assert (error.code, error.details["undone"]) == ("some_code", True)
-    assert play.log[-4:] == BACK and play.state.outcome == "undone"
+    assert play.log[-5:] == BACK and play.state.outcome == "undone"
     assert play.api.objects[POD]["metadata"]["uid"] == "uid-web-0" and play.state.owed == []
 
 
@@ -192,13 +198,13 @@ def test_a_budget_of_the_last_moment_is_obeyed(play: Play) -> None:
     play.api.refusals["POST", f"{POD}/eviction"] = status_object(429, said)
     error = play.fail()
     assert (error.code, error.details["undone"]) == ("budget_refuses", True)
-    assert play.log[-4:] == BACK and play.state.outcome == "undone"
+    assert play.log[-5:] == BACK and play.state.outcome == "undone"
 
 
 def test_an_api_server_that_fails_at_the_last_moment(play: Play) -> None:
     """Whether the source's pod is gone, is asked before anything is undone."""
     play.api.refusals["POST", f"{POD}/eviction"] = status_object(500, "etcdserver: request timed out")
-    assert play.fail().details["undone"] is True and play.log[-4:] == BACK
+    assert play.fail().details["undone"] is True and play.log[-5:] == BACK
 
 
 def test_a_target_that_is_lost_with_its_tickets_leaves_the_source_frozen_until_they_have_ended(play: Play) -> None:
@@ -231,7 +237,7 @@ def test_who_is_stopped_while_it_is_dumped_goes_back(play: Play) -> None:
     play.source.say = say  # type: ignore[method-assign]
     error = play.fail()
     assert (error.code, error.details["undone"]) == ("interrupted", True)
-    assert play.log[-4:] == BACK and "api evict web-0" not in play.log
+    assert play.log[-5:] == BACK and "api evict web-0" not in play.log
 
 
 @pytest.mark.parametrize("word", ["give", "end", "prolong"])
@@ -267,6 +273,7 @@ def test_who_was_killed_before_the_source_was_told_to_end_is_undone_by_the_next(
         play.state.step(name)
     assert play.again()["outcome"] == "undone"
     assert [line for line in play.log if not line.startswith("api")][2:] == [
+        "source hang_up",
         "target take_back",
         "source resume",
         "target discard",
