@@ -54,6 +54,26 @@ def write(overlay: Overlay, engine: str, output: Output, limits: Limits) -> int:
     return len(changes)
 
 
+def write_folder(path: str, file: t.Any, limits: Limits) -> None:
+    """Write all that is in a folder as a tar, but for sockets: CRIU makes those that a process had bound.
+
+    Raises CheckpointError interrupted, timeout, rootfs_changing; OSError.
+    """
+    seen: dict[tuple[int, int], str] = {}
+    with _opened(file) as tar:
+        # The folder itself has owner and mode as well, and a tar without any entry is none.
+        _add(tar, path, ".", Change(".", "added"), seen, limits)
+        for folder, folders, names in os.walk(path):
+            for name in sorted([*folders, *names]):
+                limits.check()
+                whole = os.path.join(folder, name)
+                relative, info = os.path.relpath(whole, path), os.lstat(whole)
+                linked = info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode)
+                change = Change(relative, "added", (info.st_dev, info.st_ino) if linked else (0, 0))
+                if not stat.S_ISSOCK(info.st_mode):
+                    _add(tar, whole, relative, change, seen, limits)
+
+
 def _as_layer(changes: t.Iterable[Change]) -> t.Iterator[tuple[Change, str]]:
     """Each change with its name in a layer."""
     for change in changes:
@@ -68,15 +88,17 @@ def _as_layer(changes: t.Iterable[Change]) -> t.Iterator[tuple[Change, str]]:
 
 def _tar(file: t.Any, overlay: Overlay, named: t.Iterable[tuple[Change, str]], limits: Limits) -> None:
     seen: dict[tuple[int, int], str] = {}
-    with tarfile.open(
-        fileobj=file, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape"
-    ) as tar:
+    with _opened(file) as tar:
         for change, name in named:
             limits.check()
             if change.kind == "added":
                 _add(tar, os.path.join(overlay.root, change.path), name, change, seen, limits)
             else:
                 tar.addfile(tarfile.TarInfo(name))
+
+
+def _opened(file: t.Any) -> tarfile.TarFile:
+    return tarfile.open(fileobj=file, mode="w|", format=tarfile.PAX_FORMAT, encoding="utf-8", errors="surrogateescape")
 
 
 class _Content(io.FileIO):

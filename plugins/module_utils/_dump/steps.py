@@ -20,6 +20,8 @@ import typing as t
 from .._common.errors import CheckpointError
 from .._common.moments import utc
 from .._node import processes
+from .._restore.bundle import Bundle
+from .._restore.volumes import empty_dir
 from . import difference, output, switch
 from .documents import documents
 from .dumping import Options, dump, prepare
@@ -148,6 +150,16 @@ class Steps:
         if os.path.isfile(self._known.log[1]):
             output.copy(made, *self._known.log)
 
+    def volumes(self, made: output.Output, points: t.Sequence[str], limits: Limits) -> None:
+        """Write the contents of the emptyDir volumes at these paths in the container: see :func:`name_of_volume`.
+
+        Raises CheckpointError volume_unknown, and as difference.write_folder().
+        """
+        bundle = Bundle(self.target.container.bundle)
+        for number, point in enumerate(points):
+            with made.member(name_of_volume(number)) as file:
+                difference.write_folder(empty_dir(point, bundle), file, limits)
+
     def thaw(self) -> None:
         """Let it run on; what is dumped is still to be finished. Raises CheckpointError not_thawed."""
         if not self.target.freezer.thaw(FREEZE_SECONDS):
@@ -172,6 +184,11 @@ class Steps:
     def _phase(self, phase: str, **more: t.Any) -> None:
         self._record = dataclasses.replace(self._record, phase=phase, **more)
         self._records.put(self._record)
+
+
+def name_of_volume(number: int) -> str:
+    """The tar with the contents of a volume, in a folder of images."""
+    return f"volume-{number}.tar"
 
 
 def new_token() -> str:

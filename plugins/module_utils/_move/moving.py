@@ -28,6 +28,7 @@ from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from .._kube.api import ApiSession, Thing
 from .._kube.restore_wait import statuses
+from . import volumes
 from .agents import Agent
 from .plan import Plan
 from .replacement import Replacement
@@ -103,6 +104,7 @@ class Move:
         self._stop = stop
         self._clock = Clock(tell)
         self._warnings: list[str] = []
+        self._volumes = volumes.carried(plan.source)
         self._facts: Item = {}
 
     def run(self, identity: str) -> Item:
@@ -145,6 +147,7 @@ class Move:
             namespace=plan.namespace,
             pod=plan.pod,
             containers={container.name: container.id for container in plan.containers},
+            volumes=self._volumes,
             number=plan.number,
             timeout=wishes.frozen,
             options=wishes.dump,
@@ -167,7 +170,7 @@ class Move:
         with self._clock.step("ticket", "Tickets left"):
             left = float(self._source.ask("hold", SHORT, least=LEAST)["left"])
             good = {"seconds": left - MARGIN, "security": wishes.security, "accept": list(wishes.accept)}
-            self._target.ask("leave", SHORT, **good)
+            self._target.ask("leave", SHORT, volumes=self._volumes, **good)
             self._target.ask("hold", SHORT)
             self._state.step("given_up")
         if self._stop.is_set():

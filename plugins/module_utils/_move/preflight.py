@@ -15,7 +15,7 @@ from .._kube import preflight_api
 from .._kube.api import ApiSession, Thing
 from .._kube.manifest import HOSTNAME_LABEL, all_containers, restorable
 from .._kube.restore_request import ANNOTATION, Check, Request
-from . import room, topology
+from . import room, topology, volumes
 from .objects import JOB_FINALIZER, MOVE, notes
 
 SHARED_WITH_NODE = ("hostIPC", "hostNetwork", "hostPID")
@@ -69,6 +69,10 @@ def _volumes(pod: Thing) -> t.Iterator[Check]:
         if "ephemeral" in volume:
             reason = f"The claim of the volume {volume['name']} is deleted with the pod"
             yield Check("ephemeral_volume", "failed", reason, "Use a claim of its own")
+    parts = volumes.lost(pod)
+    if parts:
+        reason = f"Of these emptyDir volumes only parts are mounted, which cannot be brought along: {', '.join(parts)}"
+        yield Check("empty_dir", "failed", reason, "Mount the volume itself in one of the containers as well")
     if paths and not read_only:
         reason = f"Volumes are folders of the node, which do not follow: {', '.join(paths)}"
         yield Check("host_path", "failed", reason, "Use a volume that both nodes can reach")
@@ -89,6 +93,9 @@ def of_target(
     pod = _unbound(source, host)
     for check in preflight_api.of_node(session, _request(source, target, runtime_class), pod, node):
         failed = check.result == "failed"
+        if check.name == "empty_volume":
+            # It is brought along, see volumes.py.
+            continue
         yield dataclasses.replace(check, hint=HINTS.get(check.name, check.hint)) if failed else check
     yield from _architecture(session, source, node)
     yield from room.checks(session, source, node)

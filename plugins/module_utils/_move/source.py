@@ -42,6 +42,7 @@ class Source:
         self._base = base
         self._names: list[Name] = []
         self._steps: list[Steps] = []
+        self._volumes: dict[str, list[str]] = {}
         self._line: t.Optional[Line] = None
         self._stack = contextlib.ExitStack()
         self._held = False
@@ -65,13 +66,22 @@ class Source:
         return {}
 
     def prepare(
-        self, namespace: str, pod: str, containers: dict[str, str], number: str, timeout: float, options: Item
+        self,
+        namespace: str,
+        pod: str,
+        containers: dict[str, str],
+        volumes: dict[str, list[str]],
+        number: str,
+        timeout: float,
+        options: Item,
     ) -> Item:
-        """All that can be done before the freeze. ``containers``: their IDs by their names; ``timeout``: seconds until
-        the dump is over; ``options``: the fields of _dump.dumping.Options, and ``checkpoint_directory``.
+        """All that can be done before the freeze. ``containers``: their IDs by their names; ``volumes``: by the same,
+        the paths of the emptyDir volumes whose contents go along with it; ``timeout``: seconds until the dump is over;
+        ``options``: the fields of _dump.dumping.Options, and ``checkpoint_directory``.
 
         Raises CheckpointError ``container_changed``, and what runtime_checkpoint raises.
         """
+        self._volumes = volumes
         folder = os.path.join(self._base, "moves")
         private_folder(folder)
         checkpoint_folder = options.pop("checkpoint_directory")
@@ -142,6 +152,7 @@ class Source:
             sending.folder = steps.target.container.name
             steps.changes(sending, limits)
             steps.rest(sending)
+            steps.volumes(sending, self._volumes.get(sending.folder, []), limits)
         sending.end()
         sent = time.monotonic()
         times = {"freeze_seconds": frozen - begun, "dump_seconds": dumped - frozen, "rest_seconds": sent - dumped}

@@ -18,6 +18,7 @@ import typing as t
 
 from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
+from .._dump.steps import name_of_volume
 from .._restore.leave import leave
 from .._restore.proof import used
 from .._restore.ticket import BASE, LABEL, Name, Ticket, Tickets, private_folder
@@ -79,8 +80,8 @@ class Target:
             landed = stream.receive(line, self._folder, [one.container for one in self._names])
         return landed._asdict()
 
-    def leave(self, seconds: float, security: str, accept: list[str]) -> Item:
-        """Leave a ticket for each container, good for so many seconds, or for none."""
+    def leave(self, seconds: float, security: str, accept: list[str], volumes: dict[str, list[str]]) -> Item:
+        """Leave a ticket for each container, good for so many seconds, or for none. ``volumes``: see source.py."""
         expires = int(time.time() + seconds)
         try:
             for name in self._names:
@@ -93,6 +94,10 @@ class Target:
                     security=security,
                     accept=tuple(sorted(accept)),
                     on_failure="keep",
+                    volumes={
+                        point: {"path": os.path.join(self._images(name), name_of_volume(number)), "sha256": None}
+                        for number, point in enumerate(volumes.get(name.container, []))
+                    },
                 )
                 leave(ticket, "", check=False, base=self._base)
         except BaseException:

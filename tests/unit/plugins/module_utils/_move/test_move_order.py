@@ -156,6 +156,7 @@ def test_the_order_of_a_move(play: Play) -> None:
     ]
     assert result["outcome"] == "moved" and play.state.outcome == "moved" and result["warnings"] == []
     assert play.target.told["leave"]["seconds"] < 20.0, "a ticket ends before the source runs on"
+    assert play.source.told["prepare"]["volumes"] == play.target.told["leave"]["volumes"] == {}
     assert play.target.told["prove"]["containers"] == {"app": "cri-o://id-app"}
     assert play.source.told["prepare"]["containers"] == {"app": "id-app"}
     assert set(result["seconds"]) >= {"prepare", "dump", "ticket", "replace", "start", "verify", "clean", "total"}

@@ -185,7 +185,7 @@ def test_what_is_told_before() -> None:
         ephemeralContainers=[{"name": "debug", "image": "web"}],
         volumes=[{"name": "cache", "emptyDir": {}}],
     )
-    assert warned(Api(told)) == ["empty_volume", "ephemeral_containers", "init_containers", "post_start", "pre_stop"]
+    assert warned(Api(told)) == ["ephemeral_containers", "init_containers", "post_start", "pre_stop"]
 
 
 @pytest.mark.parametrize(

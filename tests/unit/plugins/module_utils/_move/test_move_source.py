@@ -28,6 +28,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dum
     Frozen,
     Records,
 )
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump.steps import name_of_volume
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import source, stream
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move.source import Source
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node import processes
@@ -41,7 +42,13 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
 NAMES = ["app", "side-car"]
 HERE = "127.0.0.1"
 OPTIONS = {"tcp_close": True, "skip_in_flight": True, "file_locks": True, "ghost_limit": None}
-PREPARE: dict[str, t.Any] = {"namespace": "shop", "pod": "web-0", "number": "000000000001", "timeout": 20.0}
+PREPARE: dict[str, t.Any] = {
+    "namespace": "shop",
+    "pod": "web-0",
+    "number": "000000000001",
+    "timeout": 20.0,
+    "volumes": {"app": ["/data"]},
+}
 
 
 def identifier(name: str) -> str:
@@ -228,6 +235,10 @@ class Steps:
         output.add(made, "config.dump", self._name.encode())
         self._did("rest")
 
+    def volumes(self, made: t.Any, points: list[str], _limits: t.Any) -> None:
+        for number, point in enumerate(points):
+            output.add(made, name_of_volume(number), point.encode())
+
     def keep(self, seconds: float) -> None:
         self.pod.keep(self._name, seconds)
         self._did("keep")
@@ -287,8 +298,9 @@ def test_all_are_frozen_before_one_is_dumped_and_stay_so(dumped: Pod, tmp_path: 
     made = prepared(dumped)
     with taking(made, place) as came:
         result = made.dump(10, 60)
-    assert (result["bytes"], result["files"]) == (len("appside-car"), 2) and came == [stream.Landed(2, 11)]
+    assert (result["bytes"], result["files"]) == (len("appside-car/data"), 3) and came == [stream.Landed(3, 16)]
     assert (place / "side-car/config.dump").read_text() == "side-car"
+    assert (place / "app/volume-0.tar").read_text() == "/data" and not (place / "side-car/volume-0.tar").exists()
     steps = ["prepare", "freeze", "dump", ("changes", "rest"), "keep"]
     wanted = []
     for step in steps:
@@ -311,7 +323,7 @@ def test_all_run_on_where_one_fails(dumped: Pod, tmp_path: pathlib.Path, step: s
     wait_until(lambda: not any(map(dumped.stopped, NAMES)))
     assert dumped.log[-2:] == ["undo app", "undo side-car"] and dumped.records.all() == []
     # With everything sent, the target has it; the controller has that removed.
-    assert came == ([stream.Landed(2, 11)] if step == "keep" else ["connection_lost"])
+    assert came == ([stream.Landed(3, 16)] if step == "keep" else ["connection_lost"])
     assert not [one for one in NAMES if dumped.records.held(identifier(one))]
 
 

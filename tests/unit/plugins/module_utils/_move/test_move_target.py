@@ -12,12 +12,14 @@ import contextlib
 import os
 import pathlib
 import threading
+import time
 import typing as t
 
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.deadline import Deadline
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump import output
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump import difference, output
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump.limits import Limits
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import stream
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move.target import Target
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore import receipt
@@ -67,6 +69,10 @@ class Place:
             sending = stream.Sending(line)
             for container in NAMES:
                 sending.folder = container
+                with sending.member("volume-0.tar") as file:
+                    difference.write_folder(
+                        str(self.base / "moves"), file, Limits(time.monotonic() + 20, threading.Event())
+                    )
                 for name, data in members(b"pages").items():
                     if not name.endswith("/") and name != "checkpoint":
                         output.add(sending, name, data)
@@ -90,15 +96,16 @@ def tickets() -> list[str]:
 
 def test_what_arrives_is_what_a_ticket_takes(place: Place) -> None:
     landed = place.fill()
-    assert landed.files == 2 * len([name for name in members(b"pages") if name != "checkpoint"])
+    assert landed.files == 2 * (1 + len([name for name in members(b"pages") if name != "checkpoint"]))
     opened = Opened(str(place.folder / "app"))
     assert opened.unpacked
     opened.archive.require_checkpoint()
     opened.close()
-    place.target.leave(20, "clamp", ["seccomp", "capability:CAP_NET_RAW"])
+    place.target.leave(20, "clamp", ["seccomp", "capability:CAP_NET_RAW"], {"app": ["/data"]})
     ticket = place.tickets.get(APP)
     assert ticket is not None and ticket.archive == str(place.folder / "app")
     assert (ticket.on_failure, ticket.security, ticket.sha256) == ("keep", "clamp", None)
+    assert ticket.volumes["/data"]["path"] == str(place.folder / "app/volume-0.tar")
     assert ticket.accept == ("capability:CAP_NET_RAW", "seccomp")
     assert place.target.prolong(1000) == {"tickets": NAMES}
     prolonged = place.tickets.get(APP)
@@ -115,7 +122,7 @@ def test_a_dump_that_breaks_off_leaves_nothing(place: Place) -> None:
 
 def test_a_controller_that_is_gone_before_it_is_held_leaves_nothing(place: Place) -> None:
     place.fill()
-    place.target.leave(20, "refuse", [])
+    place.target.leave(20, "refuse", [], {})
     assert place.left() == (tickets(), NAMES)
     place.target.close()
     assert place.left() == ([], []) and not place.folder.exists()
@@ -123,7 +130,7 @@ def test_a_controller_that_is_gone_before_it_is_held_leaves_nothing(place: Place
 
 def test_what_is_held_stays(place: Place) -> None:
     place.fill()
-    place.target.leave(20, "refuse", [])
+    place.target.leave(20, "refuse", [], {})
     place.target.hold()
     place.target.close()
     assert place.left() == (tickets(), NAMES)
@@ -133,7 +140,7 @@ def test_what_is_held_stays(place: Place) -> None:
 
 def test_a_claimed_ticket_keeps_the_images(place: Place) -> None:
     place.fill()
-    place.target.leave(20, "refuse", [])
+    place.target.leave(20, "refuse", [], {})
     assert place.tickets.claim(APP, str(place.base / "claimed"))
     assert place.target.take_back() == {"taken": ["side-car"], "claimed": ["app"]}
     place.target.close()
@@ -142,7 +149,7 @@ def test_a_claimed_ticket_keeps_the_images(place: Place) -> None:
 
 def test_tickets_that_are_taken_back_are_nobodys(place: Place) -> None:
     place.fill()
-    place.target.leave(20, "refuse", [])
+    place.target.leave(20, "refuse", [], {})
     place.target.hold()
     assert place.target.take_back() == {"taken": NAMES, "claimed": []}
     assert place.target.take_back() == {"taken": [], "claimed": []}
@@ -154,13 +161,13 @@ def test_of_tickets_that_cannot_all_be_left_none_is(place: Place) -> None:
     place.fill()
     os.rename(place.folder / "side-car", place.folder / "elsewhere")
     with pytest.raises(CheckpointError) as failed:
-        place.target.leave(20, "refuse", [])
+        place.target.leave(20, "refuse", [], {})
     assert failed.value.code == "archive_missing" and place.left()[0] == []
 
 
 def test_the_proof_is_of_these_containers(place: Place) -> None:
     place.fill()
-    place.target.leave(20, "refuse", [])
+    place.target.leave(20, "refuse", [], {})
     with pytest.raises(CheckpointError) as failed:
         place.target.prove({"app": "containerd://1", "side-car": "containerd://2"}, 0)
     assert failed.value.code == "not_restored"
