@@ -241,6 +241,15 @@ def test_who_is_stopped_while_it_is_dumped_goes_back(play: Play) -> None:
     assert play.log[-5:] == BACK and "api evict web-0" not in play.log
 
 
+def test_tickets_that_might_outlast_the_sources_time_are_taken_back(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "MARGIN", 0.0)
+    error = play.fail()
+    assert (error.code, error.details["undone"]) == ("too_slow", True)
+    assert play.log[-5:] == BACK and "api evict web-0" not in play.log
+
+
 @pytest.mark.parametrize("word", ["give", "end", "prolong"])
 def test_what_cannot_change_anything_any_more_is_told(play: Play, word: str) -> None:
     agent = play.target if word == "prolong" else play.source
