@@ -17,7 +17,7 @@ from pathlib import Path
 import environment
 from labkit import errors, parts
 
-CONTROLLER_ROOMS = ("_kube",)
+CONTROLLER_ROOMS = ("_kube", "_move")
 TESTS = Path("tests", "unit", "plugins", "module_utils")
 
 

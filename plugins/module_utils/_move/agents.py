@@ -1,7 +1,7 @@
 # Copyright (c) 2026, checkpoint_restore.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's end of an agent (see agent.py): how it comes to be on a node, and talking with it.
+"""The controller's end of an agent (see _agent/loop.py): how it comes to be on a node, and talking with it.
 
 The login's shell runs Python with a few lines that read the agent's modules, one zip, from standard input into memory.
 Nothing is installed, and nothing is left when it ends. Before that, a login may print anything: a marker that nobody
@@ -30,7 +30,7 @@ Role = t.Literal["source", "target"]
 Item = dict[str, t.Any]
 
 PACKAGE = "checkpoint_restore_agent"
-START = "_move.agent"
+START = "_agent.loop"
 START_SECONDS = 60.0
 END_SECONDS = 15.0
 NOISE_BYTES = 1 << 20

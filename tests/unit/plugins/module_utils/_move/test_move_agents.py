@@ -43,7 +43,7 @@ def test_an_agent_runs_from_memory_and_answers() -> None:
 
 def test_the_modules_are_no_more_than_it_needs() -> None:
     assert len(agents.modules()) < 2 << 20
-    assert b"_move/agent.py" in agents.modules()
+    assert b"_agent/loop.py" in agents.modules()
     assert b"_kube/" not in agents.modules() and b"ansible" not in agents.BOOT.encode()
 
 
@@ -119,7 +119,7 @@ def test_a_signal_ends_it(number: int) -> None:
 
 WORK = """
     import contextlib, os, sys, time
-    from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import agent
+    from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._agent import loop
 
     class Work:
         def __init__(self, stop, tell):
@@ -136,8 +136,8 @@ WORK = """
             with open(sys.argv[2], "w") as file:
                 file.write("closed")
 
-    agent.ROLES["work"] = Work
-    sys.exit(agent.main())
+    loop.ROLES["work"] = Work
+    sys.exit(loop.main())
 """
 
 

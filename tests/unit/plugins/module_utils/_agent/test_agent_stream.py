@@ -12,10 +12,10 @@ import threading
 import typing as t
 
 import pytest
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._agent import stream
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.deadline import Deadline
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump import output
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import stream
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.channel import Identity, Line
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.door import Door, connect
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._transfer.identities import (

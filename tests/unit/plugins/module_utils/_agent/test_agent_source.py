@@ -20,6 +20,8 @@ import types
 import typing as t
 
 import pytest
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._agent import source, stream
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._agent.source import Source
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.deadline import Deadline
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump import ending, frozen, output
@@ -29,8 +31,6 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dum
     Records,
 )
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump.steps import name_of_volume
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import source, stream
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move.source import Source
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node import processes
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.ticket import Name
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.channel import Identity

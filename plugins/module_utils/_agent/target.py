@@ -34,7 +34,7 @@ Tell = t.Callable[..., None]
 
 
 class Target:
-    """One pod that comes. Each public method but close() is a word of the controller's, see agent.py."""
+    """One pod that comes. Each public method but close() is a word of the controller's, see loop.py."""
 
     def __init__(self, stop: threading.Event, tell: Tell, base: str = BASE) -> None:
         del stop, tell

@@ -16,12 +16,12 @@ import time
 import typing as t
 
 import pytest
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._agent import stream
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._agent.target import Target
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.deadline import Deadline
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump import difference, output
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump.limits import Limits
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import stream
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move.target import Target
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore import receipt
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.ticket import Name, Tickets
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.unpack import Opened

@@ -34,7 +34,7 @@ Tell = t.Callable[..., None]
 
 
 class Source:
-    """One pod that goes. Each public method but close() is a word of the controller's, see agent.py."""
+    """One pod that goes. Each public method but close() is a word of the controller's, see loop.py."""
 
     def __init__(self, stop: threading.Event, tell: Tell, base: str = BASE) -> None:
         self._stop = stop
