@@ -105,17 +105,18 @@ class Target:
             raise
         return {"expires": expires}
 
-    def prolong(self, seconds: float) -> Item:
+    def renew(self, seconds: float, security: str, accept: list[str]) -> Item:
         """Have the tickets that are still there be good for so many seconds; the containers whose are.
 
         One that was good only as long as the source was frozen for sure may be used later as well, once the source
         cannot go on.
         """
-        tickets, expires = Tickets(self._base), int(time.time() + seconds)
+        tickets = Tickets(self._base)
+        changes = {"expires": int(time.time() + seconds), "security": security, "accept": tuple(sorted(accept))}
         try:
-            return {"tickets": [name.container for name in self._names if tickets.prolong(name, expires)]}
+            return {"tickets": [name.container for name in self._names if tickets.renew(name, **changes)]}
         except OSError as error:
-            raise CheckpointError("not_prolonged", "The tickets keep their time", message=str(error)) from error
+            raise CheckpointError("not_renewed", "The tickets stay as they are", message=str(error)) from error
 
     def hold(self) -> Item:
         """Leave tickets and images where they are, whatever becomes of the controller."""

@@ -53,8 +53,8 @@ class Wishes:
     """How a pod is to be moved.
 
     ``dump``: the fields of _dump.dumping.Options and ``checkpoint_directory``. ``frozen``: seconds for which the
-    containers may be frozen at most. ``idle``: seconds of silence after which the line between the nodes is given up.
-    ``wait``: seconds for the replacement to run. ``address`` and ``port``: where the target waits, "" and 0 for any.
+    containers may be frozen at most. ``wait``: seconds for the replacement to run. ``address`` and ``port``: where the
+    target waits, "" and 0 for any.
     """
 
     dump: Item
@@ -62,7 +62,6 @@ class Wishes:
     wait: float
     security: str = "refuse"
     accept: tuple[str, ...] = ()
-    idle: float = 10.0
     address: str = ""
     port: int = 0
 
@@ -135,12 +134,7 @@ class Move:
         plan, wishes = self._plan, self._wishes
         name = {"namespace": plan.namespace, "pod": plan.replacement, "containers": plan.names}
         self._target.ask("name", SHORT, number=plan.number, **name)
-        seconds = LONG + wishes.frozen
-        place = {"address": wishes.address, "port": wishes.port}
-        offer = self._target.ask("open", SHORT, identity=identity, seconds=seconds, **place)
-        receiving = self._target.say("receive", idle=wishes.idle)
-        line = {"addresses": offer["addresses"], "port": offer["port"], "identity": identity}
-        self._source.ask("connect", SHORT, seconds=seconds, idle=wishes.idle, **line)
+        # Before the line is made, where nobody may be silent for long.
         facts = self._source.ask(
             "prepare",
             LONG,
@@ -149,9 +143,15 @@ class Move:
             containers={container.name: container.id for container in plan.containers},
             volumes=self._volumes,
             number=plan.number,
-            timeout=wishes.frozen,
+            timeout=wishes.frozen + SHORT,
             options=wishes.dump,
         )
+        seconds = LONG + wishes.frozen
+        place = {"address": wishes.address, "port": wishes.port}
+        offer = self._target.ask("open", SHORT, identity=identity, seconds=seconds, **place)
+        receiving = self._target.say("receive", idle=wishes.frozen)
+        line = {"addresses": offer["addresses"], "port": offer["port"], "identity": identity}
+        self._source.ask("connect", SHORT, seconds=seconds, idle=wishes.frozen, **line)
         self._facts["engines"] = facts["engines"]
         if self._stop.is_set():
             raise CheckpointError("interrupted", "The move was interrupted", hint="Run it again")
@@ -170,8 +170,7 @@ class Move:
         with self._clock.step("ticket", "Tickets left"):
             asked = time.monotonic()
             left = float(self._source.ask("hold", SHORT, least=LEAST)["left"])
-            good = {"seconds": left - MARGIN, "security": wishes.security, "accept": list(wishes.accept)}
-            self._target.ask("leave", SHORT, volumes=self._volumes, **good)
+            self._target.ask("leave", SHORT, seconds=left - MARGIN, volumes=self._volumes, **self._rights)
             self._target.ask("hold", SHORT)
             self._state.step("given_up")
         # The tickets' time was counted from a little later than the source's.
@@ -211,12 +210,12 @@ class Move:
         # Both are on their way before anything is written down: milliseconds count here.
         giving = self._source.say("give")
         ending = self._source.say("end", seconds=self._wishes.wait)
-        prolonging = self._target.say("prolong", seconds=GIVEN_SECONDS)
+        renewing = self._target.say("renew", seconds=GIVEN_SECONDS, **self._rights)
         self._state.step("replaced")
         try:
             with self._clock.step("give", "Source given away"):
                 self._noting("The source could not be given away", self._source, giving)
-                self._noting("The tickets are short", self._target, prolonging)
+                self._noting("The tickets are short", self._target, renewing)
             with self._clock.step("start", "Replacement running"):
                 made = self._replacement.wait(Deadline(self._wishes.wait), self._stop)
             down = None if frozen is None else round(time.monotonic() - frozen, 3)
@@ -299,6 +298,11 @@ class Move:
         if not problems:
             self._state.end("undone")
         return problems
+
+    @property
+    def _rights(self) -> Item:
+        """What a ticket says of rights; the next run for a pod may say something else."""
+        return {"security": self._wishes.security, "accept": list(self._wishes.accept)}
 
     def _is_replaced(self) -> bool:
         """Whether the replacement is there beside the source, where that ends later."""

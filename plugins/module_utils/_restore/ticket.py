@@ -211,8 +211,8 @@ class Tickets:
         os.unlink(gone)
         return True
 
-    def prolong(self, name: Name, expires: int) -> bool:
-        """Give a ticket another end, and nothing else; False where it is in use, or was never there.
+    def renew(self, name: Name, **changes: t.Any) -> bool:
+        """Change fields of a ticket that nobody has claimed; False where it is in use, or was never there.
 
         Raises OSError, also where the system cannot exchange two files.
         """
@@ -221,7 +221,7 @@ class Tickets:
             if ticket is not None:
                 # There is one to be claimed at any moment, and none more where it was claimed before.
                 with written(self.path(name), move=exchange) as file:
-                    file.write(dataclasses.replace(ticket, expires=expires).as_json())
+                    file.write(dataclasses.replace(ticket, **changes).as_json())
                 return True
         return False
 

@@ -107,9 +107,10 @@ def test_what_arrives_is_what_a_ticket_takes(place: Place) -> None:
     assert (ticket.on_failure, ticket.security, ticket.sha256) == ("keep", "clamp", None)
     assert ticket.volumes["/data"]["path"] == str(place.folder / "app/volume-0.tar")
     assert ticket.accept == ("capability:CAP_NET_RAW", "seccomp")
-    assert place.target.prolong(1000) == {"tickets": NAMES}
-    prolonged = place.tickets.get(APP)
-    assert prolonged is not None and prolonged.expires > ticket.expires + 900
+    assert place.target.renew(1000, "refuse", []) == {"tickets": NAMES}
+    renewed = place.tickets.get(APP)
+    assert renewed is not None and renewed.expires > ticket.expires + 900
+    assert (renewed.security, renewed.accept, renewed.volumes) == ("refuse", (), ticket.volumes)
 
 
 def test_a_dump_that_breaks_off_leaves_nothing(place: Place) -> None:

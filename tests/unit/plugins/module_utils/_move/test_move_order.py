@@ -137,10 +137,10 @@ def test_the_order_of_a_move(play: Play) -> None:
     assert play.log == [
         "api create checkpoint-restore-move-uid-web-0",
         "target name",
+        "source prepare",
         "target open",
         "target receive",
         "source connect",
-        "source prepare",
         "source dump",
         "source hold",
         "target leave",
@@ -149,7 +149,7 @@ def test_the_order_of_a_move(play: Play) -> None:
         "api create web-0",
         "source give",
         "source end",
-        "target prolong",
+        "target renew",
         "target prove",
         "api delete checkpoint-restore-move-uid-web-0",
         "target discard",
@@ -250,9 +250,9 @@ def test_tickets_that_might_outlast_the_sources_time_are_taken_back(
     assert play.log[-5:] == BACK and "api evict web-0" not in play.log
 
 
-@pytest.mark.parametrize("word", ["give", "end", "prolong"])
+@pytest.mark.parametrize("word", ["give", "end", "renew"])
 def test_what_cannot_change_anything_any_more_is_told(play: Play, word: str) -> None:
-    agent = play.target if word == "prolong" else play.source
+    agent = play.target if word == "renew" else play.source
     agent.fails[word] = "some_code"
     result = play.move.run("certificate")
     assert len(result["warnings"]) == 1 and f"It failed to {word}" in result["warnings"][0]
@@ -270,7 +270,7 @@ def test_a_replacement_that_is_not_what_was_dumped_is_no_success_and_taken_up_ag
     assert [line for line in play.log if line.startswith(("source", "target"))][2:] == [
         "source give",
         "source end",
-        "target prolong",
+        "target renew",
         "target prove",
         "target discard",
     ]

@@ -252,15 +252,15 @@ def test_a_path_that_the_shell_would_take_apart() -> None:
         install.front("/usr/bin/runc; reboot", "/usr/bin/python3", "/opt/x.pyz")
 
 
-def test_a_ticket_that_is_there_can_be_prolonged_and_one_that_is_claimed_cannot(tmp_path: pathlib.Path) -> None:
+def test_a_ticket_that_is_there_can_be_renewed_and_one_that_is_claimed_cannot(tmp_path: pathlib.Path) -> None:
     tickets = Tickets(str(tmp_path))
     name = Name("shop", "web-0", "web")
-    assert not tickets.prolong(name, 5)
+    assert not tickets.renew(name, expires=5)
     tickets.put(Ticket(*name, archive="/a", sha256=None, expires=1, on_failure="keep"))
-    assert tickets.prolong(name, 5)
+    assert tickets.renew(name, expires=5)
     assert tickets.get(name) == Ticket(*name, archive="/a", sha256=None, expires=5, on_failure="keep")
     assert os.listdir(tickets.folder) == [name.file]
-    assert tickets.claim(name, str(tmp_path / "claimed")) and not tickets.prolong(name, 9)
+    assert tickets.claim(name, str(tmp_path / "claimed")) and not tickets.renew(name, expires=9)
     assert os.listdir(tickets.folder) == []
 
 
@@ -278,5 +278,5 @@ def test_a_claim_between_reading_and_exchanging_leaves_no_second_ticket(
         return found
 
     monkeypatch.setattr(tickets, "get", claimed_after_reading)
-    assert not tickets.prolong(name, 9)
+    assert not tickets.renew(name, expires=9)
     assert os.listdir(tickets.folder) == []
