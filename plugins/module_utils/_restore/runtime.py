@@ -105,6 +105,7 @@ def create(program: str, command: Command, base: str) -> bool:
     sweep(base, name)
     if name is None or not os.path.lexists(Tickets(base).path(name)):
         return False
+    Tickets(base).wait(name)
     attempt = Attempt(command.container, base)
     attempt.begin(program, command, bundle)
     if not claim(attempt, name):

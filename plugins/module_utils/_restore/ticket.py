@@ -19,6 +19,7 @@ import os
 import re
 import secrets
 import stat
+import time
 import typing as t
 
 from .._common.errors import CheckpointError
@@ -30,6 +31,7 @@ BASE = "/var/lib/checkpoint-restore"
 
 VERSION = 1
 MAX_TICKET = 1 << 16
+PAUSE = 0.01
 MAX_NAME = 200
 MAX_VOLUMES = 100
 SECURITY = ("refuse", "clamp")
@@ -83,7 +85,8 @@ class Ticket:
     """``archive``: an absolute path, a checkpoint archive with its SHA-256, or an unpacked one without. ``volumes``:
     the same for what goes into volumes, by the path of the mount in the container.
     ``expires``: seconds since 1970. ``accept``: names of excesses that are allowed, see security.py.
-    ``on_failure``: "cold" consumes the ticket, so that the next try starts from the image, "keep" leaves it."""
+    ``on_failure``: "cold" consumes the ticket, so that the next try starts from the image, "keep" leaves it.
+    ``pending``: what it is for is still on its way, and whoever creates the container waits for that."""
 
     namespace: str
     pod: str
@@ -95,6 +98,7 @@ class Ticket:
     accept: tuple[str, ...] = ()
     on_failure: str = "cold"
     volumes: dict[str, Content] = dataclasses.field(default_factory=dict)
+    pending: bool = False
 
     @property
     def name(self) -> Name:
@@ -112,6 +116,8 @@ class Ticket:
             raise _bad("a choice is not one that is known")
         if not all(isinstance(name, str) for name in self.accept):
             raise _bad("what it accepts is not a list of names")
+        if not isinstance(self.pending, bool):
+            raise _bad("it does not say whether it is pending")
         if len(self.volumes) > MAX_VOLUMES:
             raise _bad(f"it has more than {MAX_VOLUMES} volumes")
         for point, content in self.volumes.items():
@@ -131,7 +137,11 @@ class Ticket:
             )
 
     def as_json(self) -> bytes:
-        return (json.dumps({"version": VERSION, **dataclasses.asdict(self)}, indent=2) + "\n").encode()
+        fields = dataclasses.asdict(self)
+        if not self.pending:
+            # A restore runtime that does not know the field yet reads all others.
+            del fields["pending"]
+        return (json.dumps({"version": VERSION, **fields}, indent=2) + "\n").encode()
 
 
 def parse(data: bytes) -> Ticket:
@@ -232,6 +242,31 @@ class Tickets:
         except FileNotFoundError:
             return False
         return True
+
+    def wait(self, name: Name) -> None:
+        """Wait as long as the ticket is pending.
+
+        Raises CheckpointError ``ticket_expired``, and ``ticket_withdrawn`` where it went: then the container is not to
+        be created from its image either.
+        """
+        pending = False
+        while True:
+            try:
+                ticket = self.get(name)
+            except CheckpointError:
+                # Whoever takes it says what is wrong with it.
+                return
+            if ticket is None and pending:
+                raise CheckpointError(
+                    "ticket_withdrawn",
+                    f"What the container {name} was to go on from does not come",
+                    hint="Delete the pod",
+                )
+            if ticket is None or not ticket.pending:
+                return
+            pending = True
+            ticket.check_in_time(time.time())
+            time.sleep(PAUSE)
 
     def give_back(self, name: Name, place: str) -> None:
         """Undo a claim, unless there is a newer ticket."""

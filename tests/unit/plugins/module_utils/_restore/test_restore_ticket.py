@@ -11,6 +11,8 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
+import time
 import typing as t
 import zipfile
 
@@ -280,3 +282,38 @@ def test_a_claim_between_reading_and_exchanging_leaves_no_second_ticket(
     monkeypatch.setattr(tickets, "get", claimed_after_reading)
     assert not tickets.renew(name, expires=9)
     assert os.listdir(tickets.folder) == []
+
+
+def test_a_pending_ticket_is_waited_for_until_it_is_one(tmp_path: pathlib.Path) -> None:
+    tickets = Tickets(str(tmp_path))
+    tickets.wait(NAME)
+    later = int(time.time()) + 60
+    ticket = Ticket(*NAME, archive="/a", sha256=None, expires=later, on_failure="keep")
+    tickets.put(ticket)
+    assert b"pending" not in ticket.as_json()
+    tickets.wait(NAME)
+    tickets.put(dataclasses.replace(ticket, pending=True))
+    ended: list[str] = []
+
+    def wait() -> None:
+        try:
+            tickets.wait(NAME)
+            ended.append("there")
+        except CheckpointError as error:
+            ended.append(error.code)
+
+    for change, outcome in (
+        (lambda: tickets.renew(NAME, pending=False), "there"),
+        (lambda: tickets.renew(NAME, expires=0), "ticket_expired"),
+        (lambda: tickets.withdraw(NAME), "ticket_withdrawn"),
+    ):
+        tickets.put(dataclasses.replace(ticket, pending=True))
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(0.05)
+        assert ended == []
+        assert change()
+        waiting.join()
+        assert ended.pop() == outcome
+    pathlib.Path(tickets.path(NAME)).write_bytes(b"{")
+    tickets.wait(NAME)
