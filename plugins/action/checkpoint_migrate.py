@@ -65,7 +65,7 @@ class ActionModule(ActionBase):
     def _moved(self, session: ApiSession, stop: threading.Event) -> dict[str, t.Any]:
         """A new move."""
         options = self._options
-        where = {"runtime_class": options["runtime_class"]}
+        where = {"runtime_class": options["runtime_class"], "order": options["order"]}
         try:
             plan = plans.make(session, options["namespace"], options["pod"], options["node"], **where)
         except CheckpointError as error:

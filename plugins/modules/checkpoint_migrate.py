@@ -51,6 +51,16 @@ options:
       - The node to move it to, by its name in Kubernetes and in the inventory.
     type: str
     required: true
+  order:
+    description:
+      - Which comes first. V(source_first) tells the pod to end when it is frozen and dumped, and its controller makes
+        the replacement then.
+      - V(replacement_first), for pods of a Deployment, scales it up by one, so that the replacement waits for its
+        processes while the pod still runs, and down again afterwards. The interruption is shorter, there is never one
+        pod less, and what the pod asks for is needed twice for a while.
+    type: str
+    choices: [source_first, replacement_first]
+    default: source_first
   runtime_class:
     description:
       - The RuntimeClass of the restore runtime, see M(checkpoint_restore.kubernetes.checkpoint_runtime_class).

@@ -9,6 +9,7 @@ Private to this collection: no promise of compatibility to anybody else. Standar
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from .._common.errors import CheckpointError
 from .._dump.steps import name_of_volume
 from .._restore.leave import leave
 from .._restore.proof import used
-from .._restore.ticket import BASE, LABEL, Name, Ticket, Tickets, private_folder
+from .._restore.ticket import BASE, LABEL, Content, Name, Ticket, Tickets, private_folder
 from .._restore.unpack import check_space
 from .._transfer.channel import Identity
 from .._transfer.door import Door
@@ -80,43 +81,60 @@ class Target:
             landed = stream.receive(line, self._folder, [one.container for one in self._names])
         return landed._asdict()
 
+    def pend(self, seconds: float) -> Item:
+        """Have whoever creates the containers wait for what they are to go on from, for so many seconds at most."""
+        expires = int(time.time() + seconds)
+        for name in self._names:
+            self._left.append(name)
+            Tickets(self._base).put(dataclasses.replace(self._ticket(name, expires), pending=True))
+        return {"expires": expires}
+
     def leave(self, seconds: float, security: str, accept: list[str], volumes: dict[str, list[str]]) -> Item:
         """Leave a ticket for each container, good for so many seconds, or for none. ``volumes``: see source.py."""
         expires = int(time.time() + seconds)
         try:
             for name in self._names:
                 self._left.append(name)
-                ticket = Ticket(
-                    *name,
-                    archive=self._images(name),
-                    sha256=None,
-                    expires=expires,
-                    security=security,
-                    accept=tuple(sorted(accept)),
-                    on_failure="keep",
-                    volumes={
-                        point: {"path": os.path.join(self._images(name), name_of_volume(number)), "sha256": None}
-                        for number, point in enumerate(volumes.get(name.container, []))
-                    },
-                )
-                leave(ticket, "", check=False, base=self._base)
+                self._leave(name, expires, security, accept, volumes)
         except BaseException:
             self.take_back()
             raise
         return {"expires": expires}
 
-    def renew(self, seconds: float, security: str, accept: list[str]) -> Item:
+    def renew(self, seconds: float, security: str, accept: list[str], volumes: dict[str, list[str]]) -> Item:
         """Have the tickets that are still there be good for so many seconds; the containers whose are.
 
         One that was good only as long as the source was frozen for sure may be used later as well, once the source
-        cannot go on.
+        cannot go on. One that was pending is none any more.
         """
-        tickets = Tickets(self._base)
-        changes = {"expires": int(time.time() + seconds), "security": security, "accept": tuple(sorted(accept))}
+        tickets, expires = Tickets(self._base), int(time.time() + seconds)
+        rights = {"security": security, "accept": tuple(sorted(accept))}
+        renewed = []
         try:
-            return {"tickets": [name.container for name in self._names if tickets.renew(name, **changes)]}
+            for name in self._names:
+                ticket = tickets.get(name)
+                if ticket is not None and ticket.pending:
+                    # Nobody claims it as long as it is.
+                    self._leave(name, expires, security, accept, volumes)
+                    renewed.append(name.container)
+                elif tickets.renew(name, expires=expires, **rights):
+                    renewed.append(name.container)
         except OSError as error:
             raise CheckpointError("not_renewed", "The tickets stay as they are", message=str(error)) from error
+        return {"tickets": renewed}
+
+    def _leave(self, name: Name, expires: int, security: str, accept: list[str], volumes: dict[str, list[str]]) -> None:
+        contents: dict[str, Content] = {
+            point: {"path": os.path.join(self._images(name), name_of_volume(number)), "sha256": None}
+            for number, point in enumerate(volumes.get(name.container, []))
+        }
+        ticket = dataclasses.replace(
+            self._ticket(name, expires), security=security, accept=tuple(sorted(accept)), volumes=contents
+        )
+        leave(ticket, "", check=False, base=self._base)
+
+    def _ticket(self, name: Name, expires: int) -> Ticket:
+        return Ticket(*name, archive=self._images(name), sha256=None, expires=expires, on_failure="keep")
 
     def hold(self) -> Item:
         """Leave tickets and images where they are, whatever becomes of the controller."""

@@ -21,6 +21,7 @@ SPEC: Spec = {
     "namespace": {"type": "str", "required": True},
     "pod": {"type": "str", "required": True},
     "node": {"type": "str", "required": True},
+    "order": {"type": "str", "choices": ["source_first", "replacement_first"], "default": "source_first"},
     "runtime_class": {"type": "str", "default": "checkpoint-restore"},
     "become": {"type": "bool", "default": True},
     "frozen_limit": {"type": "str", "default": "30s"},

@@ -43,6 +43,10 @@ LEAST = 3.0
 MARGIN = 1.0
 GIVEN_SECONDS = 24 * 3600.0
 PROOF_SECONDS = 10.0
+PENDING_SECONDS = 100.0
+"""For how long a replacement may wait for its tickets: a kubelet gives up after two minutes (runtimeRequestTimeout)."""
+
+INTERVAL = 0.1
 
 Tell = t.Callable[[str], None]
 Item = dict[str, t.Any]
@@ -108,17 +112,14 @@ class Move:
 
     def run(self, identity: str) -> Item:
         """All of it; what it took. Raises CheckpointError, with ``undone`` in its details: whether all is as before."""
-        if self._replacement.before_freeze:
-            raise CheckpointError(
-                "way_unknown",
-                "A replacement that is there before its ticket would start from its image",
-                hint="Leave order out",
-            )
         begun = time.monotonic()
         try:
             with self._clock.step("prepare", "Prepared"):
                 self._replacement.prepare()
                 self._replacement.prove(Deadline(LONG), self._stop)
+                self._name_target()
+                if self._replacement.before_freeze:
+                    self._make_replacement_wait()
                 receiving = self._connect(identity)
                 self._state.step("prepared")
             frozen = self._freeze(receiving)
@@ -132,8 +133,6 @@ class Move:
     def _connect(self, identity: str) -> int:
         """Everything that the nodes can do before the freeze; the number of the word that takes the images."""
         plan, wishes = self._plan, self._wishes
-        name = {"namespace": plan.namespace, "pod": plan.replacement, "containers": plan.names}
-        self._target.ask("name", SHORT, number=plan.number, **name)
         # Before the line is made, where nobody may be silent for long.
         facts = self._source.ask(
             "prepare",
@@ -170,7 +169,8 @@ class Move:
         with self._clock.step("ticket", "Tickets left"):
             asked = time.monotonic()
             left = float(self._source.ask("hold", SHORT, least=LEAST)["left"])
-            self._target.ask("leave", SHORT, seconds=left - MARGIN, volumes=self._volumes, **self._rights)
+            if not self._replacement.before_freeze:
+                self._target.ask("leave", SHORT, seconds=left - MARGIN, **self._rights)
             self._target.ask("hold", SHORT)
             self._state.step("given_up")
         # The tickets' time was counted from a little later than the source's.
@@ -182,9 +182,38 @@ class Move:
             )
         if self._stop.is_set():
             raise CheckpointError("interrupted", "The move was interrupted", hint="Run it again")
+        if self._replacement.before_freeze:
+            # With its ticket the replacement goes on at once.
+            self._source.ask("give", SHORT)
+            return begun
         with self._clock.step("replace", "Source told to end"):
             self._replacement.replace()
         return begun
+
+    def _name_target(self) -> None:
+        plan = self._plan
+        name = {"namespace": plan.namespace, "pod": plan.replacement, "containers": plan.names}
+        self._target.ask("name", SHORT, number=plan.number, **name)
+
+    def _make_replacement_wait(self) -> None:
+        """Have the replacement be made, up to where its containers wait for their tickets, while the source runs on."""
+        plan, deadline = self._plan, Deadline(PENDING_SECONDS / 2)
+        self._target.ask("pend", SHORT, seconds=PENDING_SECONDS)
+        self._replacement.replace()
+        while not self._is_sandboxed():
+            if deadline.expired or self._stop.is_set():
+                raise CheckpointError(
+                    "replacement_missing",
+                    f"The replacement {plan.namespace}/{plan.replacement} does not get as far as its containers",
+                    hint="See the events of the namespace: its image or its volumes may be missing on the node",
+                )
+            self._stop.wait(INTERVAL)
+
+    def _is_sandboxed(self) -> bool:
+        """Whether the replacement's sandbox is there: kubernetes 1.29, PodReadyToStartContainers, beta and on."""
+        pod = self._session.pod(self._plan.namespace, self._plan.replacement) or {}
+        found = {each["type"]: each["status"] for each in (pod.get("status") or {}).get("conditions") or []}
+        return found.get("PodReadyToStartContainers") == "True"
 
     def again(self) -> Item:
         """Go on with a move whose controller was killed, or undo it; ``outcome`` in the result says which.
@@ -192,9 +221,8 @@ class Move:
         Raises CheckpointError as :meth:`run`.
         """
         plan = self._plan
-        name = {"namespace": plan.namespace, "containers": plan.names}
-        self._source.ask("name", SHORT, pod=plan.pod, **name)
-        self._target.ask("name", SHORT, number=plan.number, pod=plan.replacement, **name)
+        self._source.ask("name", SHORT, namespace=plan.namespace, pod=plan.pod, containers=plan.names)
+        self._name_target()
         if not self._is_told_to_end() and not self._is_replaced():
             problems = self._undo()
             if problems:
@@ -279,6 +307,9 @@ class Move:
                 return None
 
         trying(lambda: self._source.ask("hang_up", SHORT))
+        if self._replacement.before_freeze:
+            # Without its ticket, the replacement would start from its image when the kubelet tries again.
+            trying(self._replacement.undo)
         # The tickets first: nobody may use them once the source runs on.
         back = trying(lambda: self._target.ask("take_back", SHORT))
         if back is not None and back["claimed"]:
@@ -301,8 +332,9 @@ class Move:
 
     @property
     def _rights(self) -> Item:
-        """What a ticket says of rights; the next run for a pod may say something else."""
-        return {"security": self._wishes.security, "accept": list(self._wishes.accept)}
+        """What tickets say; of rights, the next run for a pod may say something else."""
+        rights = {"security": self._wishes.security, "accept": list(self._wishes.accept)}
+        return {**rights, "volumes": self._volumes}
 
     def _is_replaced(self) -> bool:
         """Whether the replacement is there beside the source, where that ends later."""

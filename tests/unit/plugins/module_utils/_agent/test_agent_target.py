@@ -107,7 +107,7 @@ def test_what_arrives_is_what_a_ticket_takes(place: Place) -> None:
     assert (ticket.on_failure, ticket.security, ticket.sha256) == ("keep", "clamp", None)
     assert ticket.volumes["/data"]["path"] == str(place.folder / "app/volume-0.tar")
     assert ticket.accept == ("capability:CAP_NET_RAW", "seccomp")
-    assert place.target.renew(1000, "refuse", []) == {"tickets": NAMES}
+    assert place.target.renew(1000, "refuse", [], {}) == {"tickets": NAMES}
     renewed = place.tickets.get(APP)
     assert renewed is not None and renewed.expires > ticket.expires + 900
     assert (renewed.security, renewed.accept, renewed.volumes) == ("refuse", (), ticket.volumes)
@@ -197,3 +197,16 @@ def test_no_name_leads_elsewhere(tmp_path: pathlib.Path, number: str, names: lis
     with pytest.raises(CheckpointError) as failed:
         made.name(number, "shop", "web-0", names)
     assert failed.value.code == "invalid_option"
+
+
+def test_pending_tickets_become_real_ones_when_the_images_are_there(place: Place) -> None:
+    place.target.pend(20)
+    waited = place.tickets.get(APP)
+    assert waited is not None and waited.pending and place.left()[0] == tickets()
+    place.fill()
+    assert place.target.renew(1000, "clamp", ["seccomp"], {"app": ["/data"]}) == {"tickets": NAMES}
+    ticket = place.tickets.get(APP)
+    assert ticket is not None and not ticket.pending and ticket.expires > waited.expires + 900
+    assert (ticket.security, ticket.accept, list(ticket.volumes)) == ("clamp", ("seccomp",), ["/data"])
+    place.target.close()
+    assert place.left() == ([], [])

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import Server
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import moving, state, ways
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import moving, objects, state, ways
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import plan as plans
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube.scripted import (
     Asked,
@@ -25,10 +25,13 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
     status_object,
 )
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._move.movables import (
+    APPS,
     CLASS,
     SHOP,
     Api,
+    owner,
     pod,
+    shop,
 )
 
 Thing = dict[str, t.Any]
@@ -61,6 +64,39 @@ class Cluster(Api):
         return said
 
 
+class Deployed(Cluster):
+    """The same of a Deployment of one, with what its controllers would do."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__(log)
+        deployment, replicas = owner("Deployment", "web"), owner("ReplicaSet", "web-5d9f")
+        reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "uid-Deployment"}
+        replicas["metadata"]["ownerReferences"] = [{**reference, "controller": True}]
+        self.objects = shop(deployment, replicas, pod(owner=replicas))
+        self.objects[f"{APPS}/deployments/web/scale"] = {"metadata": {"name": "web"}, "spec": {"replicas": 1}}
+        self.plan: plans.Plan
+        self.replicas = replicas
+
+    def __call__(self, asked: Asked) -> Say:
+        said = super().__call__(asked)
+        if asked.method == "PATCH" and asked.path.endswith("/scale"):
+            name = self.plan.replacement
+            if asked.body[1]["value"] == 2:
+                made = pod(name, "n2", self.replicas)
+                made["metadata"]["annotations"] = {objects.MOVE: self.plan.number}
+                made["status"] = {"conditions": [{"type": "PodReadyToStartContainers", "status": "True"}]}
+                self.objects[f"{SHOP}/pods/{name}"] = made
+            else:
+                going = [each for each in (POD, f"{SHOP}/pods/{name}") if objects.notes(self.objects[each])]
+                cheap = [each for each in going if objects.DELETION_COST in objects.notes(self.objects[each])]
+                del self.objects[cheap[0]]
+        return said
+
+    def run(self) -> None:
+        """The containers of the replacement run."""
+        self.objects[f"{SHOP}/pods/{self.plan.replacement}"]["status"] = pod()["status"]
+
+
 class Script:
     """An agent that writes down what it is told. ``fails``: codes by words."""
 
@@ -91,11 +127,11 @@ class Script:
 class Play:
     """One move with everything around it."""
 
-    def __init__(self, url: str, api: Cluster, log: list[str], folder: str) -> None:
+    def __init__(self, url: str, api: Cluster, log: list[str], folder: str, **options: t.Any) -> None:
         self.api = api
         self.log = log
         self.session = ApiSession(Server(url=url))
-        self.plan = plans.make(self.session, "shop", "web-0", "n2", runtime_class=CLASS)
+        self.plan = plans.make(self.session, "shop", "web-0", "n2", runtime_class=CLASS, **options)
         self.folder = folder
         self.source, self.target = Script("source", log), Script("target", log)
         self.stop = threading.Event()
@@ -157,6 +193,7 @@ def test_the_order_of_a_move(play: Play) -> None:
     assert result["outcome"] == "moved" and play.state.outcome == "moved" and result["warnings"] == []
     assert play.target.told["leave"]["seconds"] < 20.0, "a ticket ends before the source runs on"
     assert play.source.told["prepare"]["volumes"] == play.target.told["leave"]["volumes"] == {}
+    assert play.target.told["renew"]["volumes"] == {}
     assert play.target.told["prove"]["containers"] == {"app": "cri-o://id-app"}
     assert play.source.told["prepare"]["containers"] == {"app": "id-app"}
     assert set(result["seconds"]) >= {"prepare", "dump", "ticket", "replace", "start", "verify", "clean", "total"}
@@ -297,3 +334,79 @@ def test_who_was_killed_right_after_the_source_was_told_to_end_is_finished_by_th
     result = play.again()
     assert result["outcome"] == "moved" and result["down_seconds"] is None
     assert "api create web-0" in play.log and "source resume" not in play.log and "target take_back" not in play.log
+
+
+@pytest.fixture
+def first(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[Play]:
+    """A pod of a Deployment whose replacement comes first."""
+    log: list[str] = []
+    api = Deployed(log)
+    # Nobody here puts into a dry run what an admission policy would.
+    monkeypatch.setattr(ways.WAYS["replacement_first"], "prove", lambda *_arguments: None)
+    with serving(api) as running:
+        made = Play(running.url, api, log, str(tmp_path / "moves"), order="replacement_first")
+        api.plan = made.plan
+        yield made
+        made.state.close()
+
+
+def words(play: Play) -> list[str]:
+    return [line for line in play.log if line.startswith(("source", "target")) or "scale" in line]
+
+
+def test_the_order_with_the_replacement_first(first: Play) -> None:
+    said = first.target.say
+
+    def say(do: str, /, **arguments: t.Any) -> int:
+        if do == "renew":
+            t.cast("Deployed", first.api).run()
+        return said(do, **arguments)
+
+    first.target.say = say  # type: ignore[method-assign]
+    result = first.move.run("certificate")
+    assert words(first) == [
+        "target name",
+        "target pend",
+        "api patch scale",
+        "source prepare",
+        "target open",
+        "target receive",
+        "source connect",
+        "source dump",
+        "source hold",
+        "target hold",
+        "source give",
+        "source give",
+        "source end",
+        "target renew",
+        "api patch scale",
+        "target prove",
+        "target discard",
+    ]
+    assert result["outcome"] == "moved" and result["pod"] == first.plan.replacement
+    assert POD not in first.api.objects
+
+
+@pytest.mark.parametrize(("who", "word"), [("source", "prepare"), ("source", "dump"), ("source", "give")])
+def test_a_replacement_that_waits_goes_before_its_pending_tickets(first: Play, who: str, word: str) -> None:
+    agent = first.source if who == "source" else first.target
+    agent.fails[word] = "some_code"
+    error = first.fail()
+    assert (error.code, error.details["undone"]) == ("some_code", True), error.details
+    assert words(first)[-5:] == [
+        "source hang_up",
+        "api patch scale",
+        "target take_back",
+        "source resume",
+        "target discard",
+    ]
+    assert POD in first.api.objects and f"{SHOP}/pods/{first.plan.replacement}" not in first.api.objects
+
+
+def test_one_that_was_killed_when_the_source_was_given_is_finished_by_the_next(first: Play) -> None:
+    first.move._make_replacement_wait()
+    for name in ("prepared", "freezing", "given_up"):
+        first.state.step(name)
+    t.cast("Deployed", first.api).run()
+    assert first.again()["outcome"] == "moved"
+    assert "target renew" in first.log and "source resume" not in first.log and POD not in first.api.objects
