@@ -15,6 +15,8 @@ import typing as t
 import ansible_collections.checkpoint_restore.kubernetes as collection
 import pytest
 import yaml
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import arguments
+from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_migrate as module
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube.scripted import serving
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._move.movables import Api, pod
 
@@ -125,3 +127,15 @@ def test_a_host_that_cannot_be_talked_with(
     result = site.migrate(url)
     assert (result["failed"], result["code"]) == (True, code), site.output
     assert "n1" in result["msg"] and site.called() == "" and "secret" not in site.output
+
+
+def test_the_options_are_those_that_are_documented() -> None:
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    assert documented.keys() == arguments.SPEC.keys()
+    for name, option in arguments.SPEC.items():
+        told = {
+            key: documented[name][key]
+            for key in ("type", "elements", "choices", "default", "required")
+            if key in documented[name]
+        }
+        assert told == option, name

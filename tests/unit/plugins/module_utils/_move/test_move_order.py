@@ -13,11 +13,13 @@ import threading
 import typing as t
 
 import pytest
+import yaml
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import Server
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import moving, objects, state, ways
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import plan as plans
+from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_migrate
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube.scripted import (
     Asked,
     Say,
@@ -191,6 +193,7 @@ def test_the_order_of_a_move(play: Play) -> None:
         "target discard",
     ]
     assert result["outcome"] == "moved" and play.state.outcome == "moved" and result["warnings"] == []
+    assert result.keys() <= yaml.safe_load(checkpoint_migrate.RETURN).keys()
     assert play.target.told["leave"]["seconds"] < 20.0, "a ticket ends before the source runs on"
     assert play.source.told["prepare"]["volumes"] == play.target.told["leave"]["volumes"] == {}
     assert play.target.told["renew"]["volumes"] == {}
