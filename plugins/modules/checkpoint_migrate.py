@@ -107,11 +107,12 @@ options:
     type: str
   security:
     description:
-      - What happens if the processes hold more than the replacement grants them, as containers may between containerd
-        and CRI-O. As in M(checkpoint_restore.kubernetes.checkpoint_ticket).
+      - What happens if the processes hold more than the replacement grants them. containerd grants more capabilities
+        than CRI-O where the pod does not say. As in M(checkpoint_restore.kubernetes.checkpoint_ticket).
+      - What is refused is seen when the pod has been told to end. Run it again with what should be allowed then.
     type: str
     choices: [refuse, clamp]
-    default: refuse
+    default: clamp
   accept:
     description:
       - What they may hold more than the replacement grants. As in M(checkpoint_restore.kubernetes.checkpoint_ticket).

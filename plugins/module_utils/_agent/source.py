@@ -42,7 +42,6 @@ class Source:
         self._base = base
         self._names: list[Name] = []
         self._steps: list[Steps] = []
-        self._volumes: dict[str, list[str]] = {}
         self._line: t.Optional[Line] = None
         self._stack = contextlib.ExitStack()
         self._held = False
@@ -81,7 +80,6 @@ class Source:
 
         Raises CheckpointError ``container_changed``, and what runtime_checkpoint raises.
         """
-        self._volumes = volumes
         folder = os.path.join(self._base, "moves")
         private_folder(folder)
         checkpoint_folder = options.pop("checkpoint_directory")
@@ -102,7 +100,7 @@ class Source:
                 steps = Steps(target, records, token=new_token(), beside=folder, also=(), owner=owner, timeout=timeout)
                 self._steps.append(steps)
                 self._names.append(Name(namespace, pod, container))
-                steps.prepare(Options(**options))
+                steps.prepare(Options(**options), volumes.get(container, []))
         except OSError as error:
             self._undo()
             raise output.unwritable(folder, error) from error
@@ -152,7 +150,7 @@ class Source:
             sending.folder = steps.target.container.name
             steps.changes(sending, limits)
             steps.rest(sending)
-            steps.volumes(sending, self._volumes.get(sending.folder, []), limits)
+            steps.volumes(sending, limits)
         sending.end()
         sent = time.monotonic()
         times = {"freeze_seconds": frozen - begun, "dump_seconds": dumped - frozen, "rest_seconds": sent - dumped}

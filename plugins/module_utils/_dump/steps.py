@@ -79,6 +79,7 @@ class Steps:
         )
         self._known = documents(container)
         self._command: list[str] = []
+        self._volumes: list[str] = []
 
     @property
     def images(self) -> str:
@@ -90,8 +91,15 @@ class Steps:
         """Until when it stays frozen, for people."""
         return self._record.deadline
 
-    def prepare(self, options: Options) -> None:
-        """What can be done before it is frozen. Raises CheckpointError, OSError."""
+    def prepare(self, options: Options, points: t.Sequence[str] = ()) -> None:
+        """What can be done before it is frozen. ``points``: paths in the container of emptyDir volumes.
+
+        Raises CheckpointError, volume_unknown among it, and OSError.
+        """
+        if points:
+            # The folders on the node: what a path leads to in the container is for the container to say.
+            bundle = Bundle(self.target.container.bundle)
+            self._volumes = [empty_dir(point, bundle) for point in points]
         self._records.put(self._record)
         os.makedirs(self.images, 0o700)
         self._command = prepare(self.target, options, self.folder)
@@ -150,15 +158,14 @@ class Steps:
         if os.path.isfile(self._known.log[1]):
             output.copy(made, *self._known.log)
 
-    def volumes(self, made: output.Output, points: t.Sequence[str], limits: Limits) -> None:
-        """Write the contents of the emptyDir volumes at these paths in the container: see :func:`name_of_volume`.
+    def volumes(self, made: output.Output, limits: Limits) -> None:
+        """Write the contents of the volumes that prepare() was told: see :func:`name_of_volume`.
 
-        Raises CheckpointError volume_unknown, and as difference.write_folder().
+        Raises as difference.write_folder().
         """
-        bundle = Bundle(self.target.container.bundle)
-        for number, point in enumerate(points):
+        for number, path in enumerate(self._volumes):
             with made.member(name_of_volume(number)) as file:
-                difference.write_folder(empty_dir(point, bundle), file, limits)
+                difference.write_folder(path, file, limits)
 
     def thaw(self) -> None:
         """Let it run on; what is dumped is still to be finished. Raises CheckpointError not_thawed."""

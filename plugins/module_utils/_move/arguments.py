@@ -30,7 +30,7 @@ SPEC: Spec = {
     "skip_in_flight": {"type": "bool", "default": True},
     "file_locks": {"type": "bool", "default": True},
     "ghost_limit": {"type": "str"},
-    "security": {"type": "str", "choices": ["refuse", "clamp"], "default": "refuse"},
+    "security": {"type": "str", "choices": ["refuse", "clamp"], "default": "clamp"},
     "accept": {"type": "list", "elements": "str", "default": []},
     "checkpoint_directory": {"type": "path", "default": "/var/lib/kubelet/checkpoints"},
     "transfer_address": {"type": "str", "default": ""},

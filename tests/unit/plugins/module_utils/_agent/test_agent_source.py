@@ -211,7 +211,8 @@ class Steps:
         if self.pod.fails == self.pod.log[-1]:
             raise CheckpointError("some_code", "It failed")
 
-    def prepare(self, _options: t.Any) -> None:
+    def prepare(self, _options: t.Any, points: list[str]) -> None:
+        self._points = points
         self._did("prepare")
 
     def pages(self, _made: t.Any) -> t.Any:
@@ -235,8 +236,8 @@ class Steps:
         output.add(made, "config.dump", self._name.encode())
         self._did("rest")
 
-    def volumes(self, made: t.Any, points: list[str], _limits: t.Any) -> None:
-        for number, point in enumerate(points):
+    def volumes(self, made: t.Any, _limits: t.Any) -> None:
+        for number, point in enumerate(self._points):
             output.add(made, name_of_volume(number), point.encode())
 
     def keep(self, seconds: float) -> None:
