@@ -95,7 +95,13 @@ class ActionModule(ActionBase):
     def _taken_up(self, session: ApiSession, stop: threading.Event) -> dict[str, t.Any] | None:
         """A move of this pod that was begun and has not ended: gone on with, or undone, which is no result."""
         for number in [] if self._task.check_mode else state.unfinished(state.directory()):
-            begun = ways.resume(session, number, state.directory())
+            try:
+                begun = ways.resume(session, number, state.directory())
+            except CheckpointError as error:
+                # Of this pod or of another: two moves of one pod are kept apart by their Lease.
+                if error.code == "state_in_use":
+                    continue
+                raise
             with contextlib.closing(begun[1]), contextlib.ExitStack() as stack:
                 plan = plans.from_facts(begun[1].facts)
                 if (plan.namespace, plan.pod) != (self._options["namespace"], self._options["pod"]):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -15,10 +16,17 @@ import typing as t
 import ansible_collections.checkpoint_restore.kubernetes as collection
 import pytest
 import yaml
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import arguments
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import Server
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import arguments, state, ways
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import plan as plans
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_migrate as module
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube.scripted import serving
-from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._move.movables import Api, pod
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._move.movables import (
+    CLASS,
+    Api,
+    pod,
+)
 
 # An agent that starts, and its logs: what ssh was called with.
 SSH = """#!/bin/sh
@@ -127,6 +135,24 @@ def test_a_host_that_cannot_be_talked_with(
     result = site.migrate(url)
     assert (result["failed"], result["code"]) == (True, code), site.output
     assert "n1" in result["msg"] and site.called() == "" and "secret" not in site.output
+
+
+def test_what_another_run_has_in_hand_is_left_alone(site: Site, url: str) -> None:
+    folder = site.folder / "state/checkpoint_restore.kubernetes/moves"
+    with contextlib.closing(state.State.begin(str(folder), "000000000002", {})):
+        result = site.migrate(url)
+    assert result.get("code") == "agent_not_started", (result, site.output)
+
+
+def test_a_move_that_was_begun_is_taken_up_first(site: Site, url: str) -> None:
+    folder = str(site.folder / "state/checkpoint_restore.kubernetes/moves")
+    session = ApiSession(Server(url=url))
+    plan = plans.make(session, "shop", "web-0", "n2", runtime_class=CLASS)
+    ways.begin(session, plan, folder)[1].close()
+    result = site.migrate(url)
+    assert result.get("code") == "agent_not_started", (result, site.output)
+    assert f"shop/web-0: Takes up the move {plan.number}" in site.output
+    assert state.unfinished(folder) == [plan.number], "nothing could be done about it"
 
 
 def test_the_options_are_those_that_are_documented() -> None:
