@@ -101,7 +101,8 @@ class Steps:
             bundle = Bundle(self.target.container.bundle)
             self._volumes = [empty_dir(point, bundle) for point in points]
         self._records.put(self._record)
-        os.makedirs(self.images, 0o700)
+        os.mkdir(self.folder, 0o700)
+        os.mkdir(self.images, 0o700)
         self._command = prepare(self.target, options, self.folder)
 
     def pages(self, made: output.Output) -> Pages:
