@@ -192,11 +192,12 @@ class _Dump:
 
     def _begin(self, stack: contextlib.ExitStack) -> tuple[list[str], Made]:
         """What can be done before it is frozen: the command that dumps it, and what it is dumped into."""
-        os.makedirs(os.path.join(self._folder, "checkpoint"), 0o700)
+        os.mkdir(self._folder, 0o700)
+        os.mkdir(os.path.join(self._folder, "checkpoint"), 0o700)
         command = prepare(self._target, self._wishes.options, self._folder)
         made: Made
         if self._wishes.folder:
-            os.makedirs(self._new, 0o700)
+            os.mkdir(self._new, 0o700)
             made = output.FolderOutput(self._new)
         else:
             made = output.ArchiveOutput(self._new)
