@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The images that restored processes ran in, brought to the node by its kubelet before a restore by image.
 
-CRI-O looks for such an image on the node only, and containerd pulls it without the pod's secrets (CRI-O 1.36.3,
-server/container_restore.go; containerd 2.1.9, internal/cri/server/container_checkpoint_linux.go). The kubelet pulls it
-with them, where it is not there, for a pod whose command is nowhere, so that nothing of the image runs. What the node's
-status tells of its images is minutes old and not all, so it is not asked.
+CRI-O looks for such an image on the node only (CRI-O 1.36.3, server/container_restore.go). The kubelet pulls it, with
+the pod's secrets, where it is not there, for a pod whose command is nowhere, so that nothing of the image runs.
+containerd 2.1.9 asks the registry for it in any case, without secrets (seen on the laboratory: 401 Unauthorized). What
+the node's status tells of its images is minutes old and not all, so it is not asked.
 
 Private to this collection: no promise of compatibility to anybody else.
 """
