@@ -115,9 +115,9 @@ options:
   method:
     description:
       - V(runtime) restores by the restore runtime of the role P(checkpoint_restore.kubernetes.restore_runtime#role).
-      - V(image) lets the container runtime restore from an image, where it still can. Container runtimes do not pull
-        the image that the process ran in with the pod's secrets. If it is not there, the kubelet of the node pulls it
-        first, for a short-lived pod that runs nothing of it.
+      - V(image) lets the container runtime restore from an image, where it still can. The image that the process ran in
+        is pulled before by the kubelet of the node, with the pod's secrets, for a short-lived pod that runs nothing of
+        it. containerd asks the registry for it once more, without secrets, so there it has to be one that needs none.
     type: str
     choices: [runtime, image]
     default: runtime

@@ -31,7 +31,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lab"))
 import images
 from restore_support import first_pid
-from support import LAB, REGISTRY, Cluster, kubectl, lab, node_run
+from support import LAB, REGISTRY, Cluster, Controller, kubectl, lab, node_run
 
 ROUNDS = 3
 NODE = "ctd-b"
@@ -74,16 +74,8 @@ leave(Ticket(namespace, pod, "app", archive, None, int(time.time()) + 600), "", 
 
 
 def install(directory: pathlib.Path) -> None:
-    play = {
-        "name": "The restore runtime",
-        "hosts": NODE,
-        "gather_facts": False,
-        "become": True,
-        "roles": ["checkpoint_restore.kubernetes.restore_runtime"],
-    }
-    path = directory / "role.json"
-    path.write_text(json.dumps([play]))
-    lab("run", "ansible-playbook", str(path), timeout=600)
+    controller = Controller(directory)
+    assert controller.role("restore_runtime", NODE).returncode == 0, controller.output
 
 
 def overhead() -> tuple[float, float]:

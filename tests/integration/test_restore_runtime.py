@@ -31,18 +31,8 @@ STRICT = {
 
 def role(directory: pathlib.Path, **variables: t.Any) -> tuple[int, str]:
     """Run the role on both nodes; its exit status and output."""
-    play = {
-        "name": "The restore runtime",
-        "hosts": f"{CRIO},{CTD}",
-        "gather_facts": False,
-        "become": True,
-        "vars": variables,
-        "roles": ["checkpoint_restore.kubernetes.restore_runtime"],
-    }
-    path = directory / "role.json"
-    path.write_text(json.dumps([play]))
-    done = lab("run", "ansible-playbook", str(path), check=False, timeout=600)
-    return done.returncode, done.stdout + done.stderr
+    controller = Controller(directory)
+    return controller.role("restore_runtime", CRIO, CTD, **variables).returncode, controller.output
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import re
 import typing as t
+
+SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+"""As it is written, with or without what it is in front; the group is the digits."""
 
 
 class Hash:

@@ -167,7 +167,7 @@ class _Dump:
     def _output(self) -> Made:
         if not self._wishes.folder:
             return output.ArchiveOutput(self._new)
-        os.makedirs(self._new, 0o700)
+        os.mkdir(self._new, 0o700)
         return output.FolderOutput(self._new)
 
     def _frozen(self, made: Made, pages: t.Optional[Pages]) -> None:

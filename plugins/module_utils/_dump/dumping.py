@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import re
 import subprocess
@@ -23,6 +22,7 @@ import typing as t
 from .._common.errors import CheckpointError
 from .._node import criu_log
 from .._node.programs import run
+from .._node.runtime_log import last_error, tail
 from .finding import Target
 from .limits import Limits
 from .pages import Pages, discard
@@ -31,7 +31,6 @@ from .patience import let_end
 SHORT = 10.0
 PAUSE = 0.005
 LOG_BYTES = 256 << 20
-TAIL = 1 << 16
 MOST_BYTES = 1 << 32
 """CRIU keeps the limit for deleted files in 32 bits (images/rpc.proto, ghost_limit)."""
 
@@ -161,23 +160,5 @@ def _failure(work: str, runtime: t.Optional[str]) -> CheckpointError:
             hint = HINTS.get(found.code, found.hint)
             said = "\n".join(found.errors) or found.reason
             return CheckpointError(found.code, found.reason, hint=hint, message=said)
-    said = _said(os.path.join(work, "runtime.log")) or _tail(os.path.join(work, "output")).strip()
+    said = last_error(os.path.join(work, "runtime.log")) or tail(os.path.join(work, "output")).strip()
     return CheckpointError("dump_failed", "The container could not be dumped", message=said)
-
-
-def _said(path: str) -> str:
-    for line in reversed(_tail(path).splitlines()):
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            entry = json.loads(line)
-            if entry["level"] == "error":
-                return str(entry["msg"])
-    return ""
-
-
-def _tail(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            return file.read(TAIL).decode("utf-8", "replace")
-    except OSError:
-        return ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import tarfile
@@ -19,6 +18,7 @@ import typing as t
 
 from .._common.errors import CheckpointError
 from .._common.files import sync_directory
+from .._restore import trusted
 
 BLOCK = tarfile.BLOCKSIZE
 PIECE = 1 << 20
@@ -169,10 +169,5 @@ def unwritable(path: str, error: OSError) -> CheckpointError:
 
 def sha256(path: str) -> str:
     """Of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
-        while True:
-            data = file.read(PIECE)
-            if not data:
-                return digest.hexdigest()
-            digest.update(data)
+        return trusted.sha256(file.fileno())

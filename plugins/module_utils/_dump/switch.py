@@ -19,6 +19,7 @@ import signal
 import time
 import typing as t
 
+from .._common.detached import let_go, spawn
 from .._common.errors import CheckpointError
 from . import ending
 from .frozen import DUMPING, FROZEN, Frozen, Records, now
@@ -41,35 +42,23 @@ def start(record: Frozen, records: Records, pipes: t.Sequence[int] = ()) -> int:
     ``pipes``: what CRIU writes into, to be read on if this process is killed: CRIU would die of a pipe without reader.
     """
     reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setsid()
-            # Its parent ends at once, so that init adopts it and no login waits for it.
-            if os.fork() == 0:
-                _alone([reading, *pipes])
-                watch(reading, record, records, pipes)
-        finally:
-            os._exit(0)
+
+    def alone() -> None:
+        _alone([reading, *pipes])
+        watch(reading, record, records, pipes)
+
+    spawn(alone)
     os.close(reading)
-    os.waitpid(child, 0)
     return writing
 
 
 def _alone(kept: t.Collection[int]) -> None:
-    """Let go of all that came from the module: whoever reads its output waits until nobody has it open."""
+    """Belong to nobody, and be ended by nothing that ends the module."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    os.chdir("/")
     with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as file:
         file.write(NAME)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(nowhere, number)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in kept:
-            with contextlib.suppress(OSError):
-                os.close(int(name))
+    let_go(kept)
 
 
 def watch(reading: int, record: Frozen, records: Records, pipes: t.Sequence[int] = ()) -> None:

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The images that restored processes ran in, brought to the node by its kubelet before a restore by image.
 
-CRI-O looks for such an image on the node only, and containerd pulls it without the pod's secrets (CRI-O 1.36.3,
-server/container_restore.go; containerd 2.1.9, internal/cri/server/container_checkpoint_linux.go). The kubelet pulls it
-with them, where it is not there, for a pod whose command is nowhere, so that nothing of the image runs. What the node's
-status tells of its images is minutes old and not all, so it is not asked.
+CRI-O looks for such an image on the node only (CRI-O 1.36.3, server/container_restore.go). The kubelet pulls it, with
+the pod's secrets, where it is not there, for a pod whose command is nowhere, so that nothing of the image runs.
+containerd 2.1.9 asks the registry for it in any case, without secrets (seen on the laboratory: 401 Unauthorized). What
+the node's status tells of its images is minutes old and not all, so it is not asked.
 
 Private to this collection: no promise of compatibility to anybody else.
 """
@@ -16,8 +16,8 @@ from __future__ import annotations
 import typing as t
 
 from .._common.errors import CheckpointError
-from .access_objects import MANAGER, MANAGER_LABEL
 from .api import Thing
+from .own_pod import own_pod
 from .restore_wait import BROKEN, statuses, trouble
 
 NOTHING = "/checkpoint-restore-runs-nothing-of-this-image"
@@ -32,37 +32,13 @@ Images = t.Mapping[str, str]
 def puller(pod: Thing, images: Images) -> Thing:
     """The pod for which the kubelet pulls ``images`` as it would for ``pod``."""
     containers = [
-        {
-            "name": name,
-            "image": image,
-            "imagePullPolicy": "IfNotPresent",
-            "command": [NOTHING],
-            "resources": {"limits": {"cpu": "100m", "memory": "32Mi"}, "requests": {"cpu": "1m", "memory": "1Mi"}},
-            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        }
+        {"name": name, "image": image, "imagePullPolicy": "IfNotPresent", "command": [NOTHING]}
         for name, image in sorted(images.items())
     ]
-    spec = {
-        "activeDeadlineSeconds": LONGEST_LIFE,
-        "automountServiceAccountToken": False,
-        "containers": containers,
-        "enableServiceLinks": False,
-        "restartPolicy": "Never",
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65535,
-            "runAsGroup": 65535,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "terminationGracePeriodSeconds": 0,
-        **{key: pod["spec"][key] for key in ITS_OWN if key in pod["spec"]},
-    }
-    metadata = {
-        "generateName": "checkpoint-base-image-",
-        "labels": {MANAGER_LABEL: MANAGER},
-        "namespace": pod["metadata"]["namespace"],
-    }
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    same = {key: pod["spec"][key] for key in ITS_OWN if key in pod["spec"]}
+    made = own_pod("checkpoint-base-image-", containers, LONGEST_LIFE, **same)
+    made["metadata"]["namespace"] = pod["metadata"]["namespace"]
+    return made
 
 
 def pulled(made: Thing, images: Images, *, late: bool) -> bool:

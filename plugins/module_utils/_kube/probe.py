@@ -15,10 +15,10 @@ import typing as t
 
 from .._common.deadline import Deadline
 from . import auth, nodes
-from .access_objects import MANAGER, MANAGER_LABEL
 from .api import ApiSession, Thing, pod_path
 from .failures import KubeError, duration, failure
 from .kubelet import KubeletClient
+from .own_pod import own_pod
 
 INTERVAL = 0.5
 DELETIONS = 5
@@ -168,37 +168,10 @@ class _Probe:
 
 
 def pod(node: str, image: str) -> Thing:
-    """The pod of a probe: bound to the node, with no rights at all, within the pod security standard *restricted*."""
-    container = {
-        "name": CONTAINER,
-        "image": image,
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "resources": {"limits": {"cpu": "100m", "memory": "32Mi"}, "requests": {"cpu": "1m", "memory": "1Mi"}},
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "generateName": "checkpoint-probe-",
-            "labels": {MANAGER_LABEL: MANAGER},
-        },
-        "spec": {
-            "nodeName": node,
-            "containers": [container],
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LONGEST_LIFE,
-            "terminationGracePeriodSeconds": 0,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "tolerations": [{"operator": "Exists"}],
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65535,
-                "runAsGroup": 65535,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-        },
-    }
+    """The pod of a probe: bound to the node."""
+    containers = [{"name": CONTAINER, "image": image}]
+    anywhere = [{"operator": "Exists"}]
+    return own_pod("checkpoint-probe-", containers, LONGEST_LIFE, nodeName=node, tolerations=anywhere)
 
 
 def _why_not_ready(node: Thing) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import typing as t
 
 from .._common.durations import parse_duration
 from .._common.errors import CheckpointError
+from .._common.hashing import SHA256
 from .api import Thing
 
 ANNOTATION = "checkpoint-restore.io/restored-from"
@@ -23,7 +23,6 @@ ANNOTATION = "checkpoint-restore.io/restored-from"
 ISOLATED = "checkpoint-restore.io/isolated"
 """Label of the namespace, the pod and the NetworkPolicy of an isolated restore."""
 
-SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 LONGEST_NAMESPACE = 63
 HINTS = {"runtime": "Give path and sha256", "image": "Give image"}
 

@@ -29,6 +29,7 @@ from .._archive.source import Source
 from .._archive.tarheader import BLOCK
 from .._common.errors import CheckpointError
 from .._common.files import sync_directory
+from .._common.hashing import SHA256
 from .passing import PIECE, Arriving, Readable
 from .trusted import opened
 from .unpack import PLAIN_NAME, check_space
@@ -194,6 +195,44 @@ def arrive(stream: Readable, into: str, *, sha256: t.Optional[str], size: t.Opti
     return Arrived(into, found, arriving.received)
 
 
+def place(destination: str) -> str:
+    """The folder that an option means. Raises CheckpointError invalid_option."""
+    if not os.path.isabs(destination) or "\0" in destination or os.path.normpath(destination) == "/":
+        raise CheckpointError("invalid_option", f"destination is not the absolute path of a folder: {destination!r}")
+    return os.path.normpath(destination)
+
+
+def digest_of(checksum: str) -> str:
+    """The SHA-256 that an option means, as hexadecimal digits. Raises CheckpointError invalid_option."""
+    given = SHA256.fullmatch(checksum.strip().lower())
+    if given is None:
+        raise CheckpointError("invalid_option", f"checksum is not a SHA-256: {checksum!r}")
+    return given.group(1)
+
+
+def require_free(destination: str) -> None:
+    """Raise CheckpointError destination_exists, once it is known that the folder is not this archive's."""
+    if os.path.lexists(destination):
+        raise CheckpointError(
+            "destination_exists",
+            f"{destination} is there already, and was not made of this archive",
+            hint="It is never overwritten: choose another folder",
+        )
+
+
+def make_parent(destination: str) -> None:
+    """Make the folder that the new one is to be in, as this user's alone. Raises OSError."""
+    before = os.umask(0o077)
+    try:
+        os.makedirs(os.path.dirname(destination), exist_ok=True)
+    finally:
+        os.umask(before)
+
+
+def refused(destination: str, error: OSError) -> CheckpointError:
+    return CheckpointError("destination_refused", f"{destination} cannot be made", message=str(error))
+
+
 def arrived(path: str) -> t.Optional[str]:
     """The SHA-256 of the archive that a folder of root's was made of by arrive(), None where nothing tells."""
     try:
@@ -297,7 +336,7 @@ def _blaming(into: str) -> t.Iterator[None]:
             raise CheckpointError(
                 "no_space", f"The disk of {into} is full", hint="Free some space there", message=str(error)
             ) from error
-        raise CheckpointError("destination_refused", f"{into} cannot be made", message=str(error)) from error
+        raise refused(into, error) from error
 
 
 def _exists(into: str) -> CheckpointError:

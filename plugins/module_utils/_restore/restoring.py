@@ -20,6 +20,7 @@ import time
 
 from .._common.errors import CheckpointError
 from .._node.programs import NOT_FOUND, TIMED_OUT, Completed, run
+from .._node.runtime_log import last_error, tail
 from .command import Command
 
 SHORT = 20.0
@@ -32,7 +33,6 @@ RUNNING, PAUSED, STOPPED, UNKNOWN = "running", "paused", "stopped", "unknown"
 """Words of runc and crun for a container, and ours for one that they do not know."""
 
 LOG_BYTES = 64 << 20
-TAIL = 1 << 16
 PAUSE = 0.02
 
 HARMLESS = "rlimit: Can't setup RLIMIT_NOFILE for self"
@@ -113,24 +113,10 @@ def _wait(process: subprocess.Popen[bytes], log: str) -> str:
             return reason
 
 
-def _tail(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            return file.read(TAIL).decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
 def explain(work: str) -> str:
     """What went wrong, from CRIU's log where it wrote one, else from the runtime's."""
-    errors = CRIU_ERROR.findall(_tail(os.path.join(work, "restore.log")))
+    errors = CRIU_ERROR.findall(tail(os.path.join(work, "restore.log")))
     told = [text.strip() for _place, text in errors if not text.startswith(HARMLESS)]
     if told:
         return "; ".join(dict.fromkeys(told[:3]))
-    for line in reversed(_tail(os.path.join(work, "runtime.log")).splitlines()):
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            entry = json.loads(line)
-            if entry["level"] == "error":
-                return str(entry["msg"])
-    return "the runtime said nothing"
+    return last_error(os.path.join(work, "runtime.log")) or "the runtime said nothing"

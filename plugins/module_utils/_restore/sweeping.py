@@ -20,6 +20,7 @@ import fcntl
 import os
 import time
 
+from .._common.detached import silence, spawn
 from .attempt import START_SECONDS, sweep
 from .restoring import RESTORE_SECONDS
 from .ticket import BASE
@@ -32,17 +33,13 @@ PAUSE = 2.0
 
 def sweep_in_background(base: str = BASE) -> None:
     """Start a process that sweeps, if there is anything to sweep, and do not wait for it."""
-    if not _left(base) or os.fork():
-        return
-    try:
-        os.setsid()
-        # The caller reads our output to its end.
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nothing, stream)
+
+    def alone() -> None:
+        silence()
         sweep_until_clean(base)
-    finally:
-        os._exit(0)
+
+    if _left(base):
+        spawn(alone)
 
 
 def sweep_until_clean(base: str = BASE) -> None:

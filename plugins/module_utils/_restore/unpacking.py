@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import os
-import re
 import stat
 import threading
 import typing as t
@@ -22,12 +20,11 @@ from .._archive.archive import open_path
 from .._archive.notes import Notes
 from .._archive.source import FileSource, Source
 from .._common.errors import CheckpointError
+from .._common.hashing import SHA256
 from .._oci.arguments import connection
 from .._oci.reference import TRANSPORT, parse_name
-from .arrival import arrive, arrived
+from .arrival import arrive, arrived, digest_of, make_parent, place, refused, require_free
 from .passing import PIECE, Readable
-
-SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,23 +53,19 @@ def unpack_into(params: t.Mapping[str, t.Any], *, check: bool, stop: threading.E
     image_unreadable, image_missing, destination_exists, destination_refused, interrupted, and what arrive() and
     Connection.ask() raise.
     """
-    destination = os.path.normpath(params["destination"])
-    if not os.path.isabs(destination) or destination == "/":
-        raise CheckpointError("invalid_option", f"destination is not the absolute path of a folder: {destination!r}")
+    destination = place(params["destination"])
     with _opened(params["path"], params) as origin:
         wanted = _wanted(params["checksum"], origin)
         there = arrived(destination)
         if there is not None and there == (wanted or _hashed(origin, stop)):
             return Outcome(False, destination, there, origin.size)
-        if os.path.lexists(destination):
-            raise CheckpointError(
-                "destination_exists",
-                f"{destination} is there already, and was not made of this archive",
-                hint="It is never overwritten: choose another folder",
-            )
+        require_free(destination)
         if check:
             return Outcome(True, destination, wanted, origin.size)
-        _make_parent(destination)
+        try:
+            make_parent(destination)
+        except OSError as error:
+            raise refused(destination, error) from error
         found = arrive(_Stoppable(origin.start(), stop), destination, sha256=wanted, size=origin.size)
     return Outcome(True, found.path, found.sha256, found.size)
 
@@ -80,18 +73,16 @@ def unpack_into(params: t.Mapping[str, t.Any], *, check: bool, stop: threading.E
 def _wanted(checksum: t.Optional[str], origin: Origin) -> t.Optional[str]:
     if not checksum:
         return origin.sha256
-    given = SHA256.fullmatch(checksum.strip().lower())
-    if given is None:
-        raise CheckpointError("invalid_option", f"checksum is not a SHA-256: {checksum!r}")
-    if origin.sha256 is not None and origin.sha256 != given.group(1):
+    given = digest_of(checksum)
+    if origin.sha256 is not None and origin.sha256 != given:
         raise CheckpointError(
             "digest_wrong",
             f"The image has another layer than it should have: its SHA-256 is {origin.sha256}",
             hint="The tag was moved, or the checksum is that of another archive",
-            expected=given.group(1),
+            expected=given,
             found=origin.sha256,
         )
-    return given.group(1)
+    return given
 
 
 @contextlib.contextmanager
@@ -145,16 +136,6 @@ def _hashed(origin: Origin, stop: threading.Event) -> str:
         if not data:
             return digest.hexdigest()
         digest.update(data)
-
-
-def _make_parent(destination: str) -> None:
-    before = os.umask(0o077)
-    try:
-        os.makedirs(os.path.dirname(destination), exist_ok=True)
-    except OSError as error:
-        raise CheckpointError("destination_refused", f"{destination} cannot be made", message=str(error)) from error
-    finally:
-        os.umask(before)
 
 
 class _Reader:

@@ -16,6 +16,7 @@ import stat
 import time
 import typing as t
 
+from .._common.detached import let_go, spawn
 from .._common.errors import CheckpointError
 
 ENDING_SECONDS = 10.0
@@ -94,49 +95,36 @@ class Claim:
 
 
 def detached(work: t.Callable[[], None], claim: Claim, keep: int) -> None:
-    """Do some work in a process of its own session, without terminal or parent.
+    """Do some work in a process of its own, see spawn().
 
     The process has signed the claim by the time this returns. Of the open files it has that of the claim and ``keep``.
-    As Ansible's own asynchronous tasks do it (async_wrapper.py of ansible-core 2.19), it
-    stays when the login ends; where systemd-logind kills the processes of users, it kills these as well.
     Raises CheckpointError not_started.
     """
     reading, writing = os.pipe()
+
+    def alone() -> None:
+        _alone({keep, claim.fileno(), writing})
+        claim.sign()
+        os.write(writing, b"+")
+        os.close(writing)
+        work()
+
     try:
-        child = os.fork()
+        spawn(alone)
     except OSError as error:
         raise CheckpointError(
             "not_started", "A process that goes on in the background could not be started", message=str(error)
         ) from error
-    if child == 0:
-        try:
-            os.setsid()
-            if os.fork() == 0:
-                _alone({keep, claim.fileno(), writing})
-                claim.sign()
-                os.write(writing, b"+")
-                os.close(writing)
-                work()
-        finally:
-            os._exit(0)
     os.close(writing)
-    os.waitpid(child, 0)
     with os.fdopen(reading, "rb") as begun:
         if not begun.read(1):
             raise CheckpointError("not_started", "A process that goes on in the background could not be started")
 
 
 def _alone(keep: t.Collection[int]) -> None:
-    os.chdir("/")
     os.umask(0o077)
     # The module may itself have been told to ignore or to catch them.
     for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(nothing, standard)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) not in keep:
-            with contextlib.suppress(OSError):
-                os.close(int(name))
+    let_go(keep)

@@ -12,7 +12,6 @@ import contextlib
 import ipaddress
 import json
 import os
-import re
 import shutil
 import signal
 import time
@@ -20,7 +19,7 @@ import typing as t
 
 from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
-from .._restore.arrival import arrive, arrived, sweep
+from .._restore.arrival import arrive, arrived, digest_of, make_parent, place, refused, require_free, sweep
 from .._restore.unpack import check_space
 from .background import Claim, detached
 from .channel import Identity, Line
@@ -30,8 +29,6 @@ ADMIT_SECONDS = 300.0
 """How long the door stays open for the one who brings the archive."""
 
 LAST_WORD_SECONDS = 10.0
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Wanted(t.NamedTuple):
@@ -48,14 +45,10 @@ class Wanted(t.NamedTuple):
 
 def wanted(destination: str, checksum: str, size: int) -> Wanted:
     """From options, checked. ``checksum``: "sha256:HEX" or "HEX". Raises CheckpointError invalid_option."""
-    if not os.path.isabs(destination) or "\0" in destination or os.path.normpath(destination) == "/":
-        raise _invalid(f"destination is not the absolute path of a folder: {destination!r}")
-    sha256 = checksum.strip().lower().rpartition("sha256:")[2]
-    if not _SHA256.fullmatch(sha256):
-        raise _invalid(f"checksum is not a SHA-256: {checksum!r}")
+    folder, sha256 = place(destination), digest_of(checksum)
     if size <= 0:
         raise _invalid(f"size is not a number of bytes above zero: {size}")
-    return Wanted(os.path.normpath(destination), sha256, size)
+    return Wanted(folder, sha256, size)
 
 
 def open_door(what: Wanted, identity: str, *, address: str, port: int, seconds: float) -> dict[str, t.Any]:
@@ -91,12 +84,7 @@ def check_place(what: Wanted, address: str, port: int) -> None:
             ipaddress.ip_address(address)
         except ValueError as error:
             raise _invalid(f"address is not an IP address: {address!r}") from error
-    if os.path.lexists(what.destination):
-        raise CheckpointError(
-            "destination_exists",
-            f"{what.destination} is there already, and was not made of this archive",
-            hint="It is never overwritten: choose another folder",
-        )
+    require_free(what.destination)
 
 
 def close_door(destination: str, *, check: bool) -> bool:
@@ -104,9 +92,7 @@ def close_door(destination: str, *, check: bool) -> bool:
 
     Raises CheckpointError invalid_option, claim_untrusted, still_receiving or destination_refused.
     """
-    if not os.path.isabs(destination) or "\0" in destination:
-        raise _invalid(f"destination is not the absolute path of a folder: {destination!r}")
-    destination = os.path.normpath(destination)
+    destination = place(destination)
     before = _left(destination)
     if check or not before:
         return bool(before)
@@ -119,7 +105,7 @@ def close_door(destination: str, *, check: bool) -> bool:
             claim.remove()
         sweep(destination)
     except OSError as error:
-        raise _refused(destination, error) from error
+        raise refused(destination, error) from error
     return _left(destination) != before
 
 
@@ -137,14 +123,11 @@ def _claim_of(destination: str) -> str:
 
 
 def _claimed(what: Wanted) -> Claim:
-    before = os.umask(0o077)
     try:
-        os.makedirs(os.path.dirname(what.destination), exist_ok=True)
+        make_parent(what.destination)
         claim = Claim(_claim_of(what.destination))
     except OSError as error:
-        raise _refused(what.destination, error) from error
-    finally:
-        os.umask(before)
+        raise refused(what.destination, error) from error
     if not claim.take():
         claim.leave()
         raise CheckpointError(
@@ -205,7 +188,3 @@ def _ended_by_signals(deadline: Deadline) -> t.Iterator[None]:
 
 def _invalid(reason: str) -> CheckpointError:
     return CheckpointError("invalid_option", reason)
-
-
-def _refused(destination: str, error: OSError) -> CheckpointError:
-    return CheckpointError("destination_refused", f"{destination} cannot be made", message=str(error))
