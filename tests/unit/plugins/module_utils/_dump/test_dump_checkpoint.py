@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import stat
@@ -13,7 +12,8 @@ import threading
 import typing as t
 
 import pytest
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump import checkpoint
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump import checkpoint, steps
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump.documents import Documents
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump.dumping import Options
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump.finding import Target
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._dump.frozen import Records
@@ -34,7 +34,8 @@ def everything_allowed() -> t.Iterator[None]:
 @pytest.mark.usefixtures("everything_allowed")
 @pytest.mark.parametrize("folder", [False, True])
 def test_nobody_else_sees_what_is_dumped(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, folder: bool) -> None:
-    monkeypatch.setattr(checkpoint, "prepare", lambda *_given: [])
+    monkeypatch.setattr(steps, "documents", lambda _container: Documents({}, ("container.log", "")))
+    monkeypatch.setattr(steps, "prepare", lambda *_given: [])
     container = Container("containerd", "container", "ab" * 32, *NAMES, bundle="", work="", pid=os.getpid())
     target = Target(container, os.getpid(), "runc", "/run/runc", "/usr/bin", Freezer("/nowhere", 1))
     wishes = checkpoint.Wishes(
@@ -48,7 +49,7 @@ def test_nobody_else_sees_what_is_dumped(tmp_path: pathlib.Path, monkeypatch: py
         str(tmp_path),
     )
     dump = checkpoint._Dump(target, wishes, Records(str(tmp_path)), threading.Event())
-    with contextlib.ExitStack() as stack:
-        dump._begin(stack)
-        open_to_others = {path.name for path in tmp_path.iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077}
-        assert list(tmp_path.iterdir()) and not open_to_others
+    dump._steps.prepare(wishes.options)
+    dump._output().close()
+    open_to_others = {path.name for path in tmp_path.iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077}
+    assert list(tmp_path.iterdir()) and not open_to_others - {"frozen"}
