@@ -39,6 +39,9 @@ KEYS = (
 )
 """The annotations of containerd and of CRI-O: type, namespace, pod, container."""
 
+UID_KEYS = ("io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid")
+"""The same, of the pod's UID."""
+
 
 def resolve(root: str, path: str) -> str:
     """Where a path inside the container leads, as a path inside the container: its own links are followed, and none
@@ -105,6 +108,11 @@ class Bundle:
             if self.annotations.get(kind) == "container" and all(names):
                 return Name(*(str(name) for name in names))
         return None
+
+    @property
+    def pod_uid(self) -> str:
+        """The UID of its pod, empty where the container runtime does not say it."""
+        return next((str(self.annotations[key]) for key in UID_KEYS if self.annotations.get(key)), "")
 
     @property
     def image_id(self) -> t.Optional[str]:

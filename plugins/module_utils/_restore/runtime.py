@@ -44,6 +44,7 @@ NAME = "checkpoint-restore"
 def restore(attempt: Attempt, ticket: Ticket, bundle: Bundle, runtime: Runtime) -> None:
     """Restore a container from its ticket's archive, up to where it is there and paused. Raises CheckpointError."""
     ticket.check_in_time(time.time())
+    ticket.check_pod(bundle.pod_uid)
     if bundle.process.get("terminal"):
         raise CheckpointError("terminal", "A container with a terminal cannot be restored")
     with contextlib.ExitStack() as stack:
@@ -105,7 +106,7 @@ def create(program: str, command: Command, base: str) -> bool:
     sweep(base, name)
     if name is None or not os.path.lexists(Tickets(base).path(name)):
         return False
-    Tickets(base).wait(name)
+    Tickets(base).wait(name, bundle.pod_uid)
     attempt = Attempt(command.container, base)
     attempt.begin(program, command, bundle)
     if not claim(attempt, name):

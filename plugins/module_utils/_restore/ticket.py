@@ -86,7 +86,8 @@ class Ticket:
     the same for what goes into volumes, by the path of the mount in the container.
     ``expires``: seconds since 1970. ``accept``: names of excesses that are allowed, see security.py.
     ``on_failure``: "cold" consumes the ticket, so that the next try starts from the image, "keep" leaves it.
-    ``pending``: what it is for is still on its way, and whoever creates the container waits for that."""
+    ``pending``: what it is for is still on its way, and whoever creates the container waits for that. ``pod_uid``: of
+    the one pod that it is for; empty for any of the name."""
 
     namespace: str
     pod: str
@@ -99,6 +100,7 @@ class Ticket:
     on_failure: str = "cold"
     volumes: dict[str, Content] = dataclasses.field(default_factory=dict)
     pending: bool = False
+    pod_uid: str = ""
 
     @property
     def name(self) -> Name:
@@ -110,6 +112,8 @@ class Ticket:
             if not isinstance(part, str) or not LABEL.fullmatch(part) or len(part) > 253:
                 raise _bad(f"{part!r} is not a name in Kubernetes")
         _check_file("archive", self.archive, self.sha256)
+        if not isinstance(self.pod_uid, str):
+            raise _bad("the UID of the pod is none")
         if not isinstance(self.expires, int) or isinstance(self.expires, bool):
             raise _bad("it does not say when it expires")
         if self.security not in SECURITY or self.on_failure not in ON_FAILURE:
@@ -136,11 +140,21 @@ class Ticket:
                 hint="Leave a new ticket",
             )
 
+    def check_pod(self, uid: str) -> None:
+        """Raise CheckpointError ticket_of_another. ``uid``: of the pod whose container is created, empty if unknown."""
+        if self.pod_uid and uid and self.pod_uid != uid:
+            raise CheckpointError(
+                "ticket_of_another",
+                f"The ticket for {self.name} is for another pod of the name, with the UID {self.pod_uid}",
+                hint="Delete this pod",
+            )
+
     def as_json(self) -> bytes:
         fields = dataclasses.asdict(self)
-        if not self.pending:
-            # A restore runtime that does not know the field yet reads all others.
-            del fields["pending"]
+        for name in ("pending", "pod_uid"):
+            if not fields[name]:
+                # A restore runtime that does not know the field yet reads all others.
+                del fields[name]
         return (json.dumps({"version": VERSION, **fields}, indent=2) + "\n").encode()
 
 
@@ -243,11 +257,11 @@ class Tickets:
             return False
         return True
 
-    def wait(self, name: Name) -> None:
-        """Wait as long as the ticket is pending.
+    def wait(self, name: Name, uid: str = "") -> None:
+        """Wait as long as the ticket is pending. ``uid``: of the pod whose container is created.
 
-        Raises CheckpointError ``ticket_expired``, and ``ticket_withdrawn`` where it went: then the container is not to
-        be created from its image either.
+        Raises CheckpointError ``ticket_expired``, ``ticket_of_another``, and ``ticket_withdrawn`` where it went: then
+        the container is not to be created from its image either.
         """
         pending = False
         while True:
@@ -262,7 +276,11 @@ class Tickets:
                     f"What the container {name} was to go on from does not come",
                     hint="Delete the pod",
                 )
-            if ticket is None or not ticket.pending:
+            if ticket is None:
+                return
+            if not ticket.pending:
+                # Before it is claimed: the pod that it is for has to find it at any moment.
+                ticket.check_pod(uid)
                 return
             pending = True
             ticket.check_in_time(time.time())

@@ -317,3 +317,24 @@ def test_a_pending_ticket_is_waited_for_until_it_is_one(tmp_path: pathlib.Path) 
         assert ended.pop() == outcome
     pathlib.Path(tickets.path(NAME)).write_bytes(b"{")
     tickets.wait(NAME)
+
+
+def test_a_ticket_for_one_pod_is_for_no_other_of_its_name(tmp_path: pathlib.Path) -> None:
+    tickets = Tickets(str(tmp_path))
+    ticket = Ticket(*NAME, archive="/a", sha256=None, expires=int(time.time()) + 60, on_failure="keep")
+    assert b"pod_uid" not in ticket.as_json()
+    tickets.put(ticket)
+    tickets.wait(NAME, "one")
+    assert tickets.renew(NAME, pod_uid="one")
+    kept = tickets.get(NAME)
+    assert kept is not None and kept.pod_uid == "one"
+    tickets.wait(NAME, "one")
+    # A container runtime that does not tell is believed.
+    tickets.wait(NAME)
+    for call in (lambda: tickets.wait(NAME, "another"), lambda: kept.check_pod("another")):
+        with pytest.raises(CheckpointError) as failed:
+            call()
+        assert failed.value.code == "ticket_of_another"
+    assert tickets.get(NAME) == kept
+    with pytest.raises(CheckpointError):
+        dataclasses.replace(ticket, pod_uid=t.cast("t.Any", 7)).check()
