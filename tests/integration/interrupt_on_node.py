@@ -106,7 +106,13 @@ def left(uid: str) -> dict[str, t.Any]:
     return {
         "restores": [name for place in ("restores", "tickets") for name in os.listdir(f"{STORE}/{place}")],
         "frozen": [path for path in frozen if read(path).strip() in ("FROZEN", "FREEZING", "1")],
-        "half": [f"{name} {status}" for name, status in containers() if status != "running" or name not in known],
+        # Of what has ended, and the container runtime knows, the kubelet takes its time: kubernetes 1.36,
+        # pkg/kubelet/kubelet.go, ContainerGCPeriod, a minute.
+        "half": [
+            f"{name} {status}"
+            for name, status in containers()
+            if name not in known or status not in ("running", "stopped")
+        ],
         "criu": [line for line in read("/proc/self/mounts").splitlines() if "criu" in line],
         "processes": [path for path in glob.glob("/proc/[0-9]*/comm") if read(path).strip() == "criu"],
         "of the pod": glob.glob(f"/sys/fs/cgroup/*/**/pod{uid}", recursive=True)
