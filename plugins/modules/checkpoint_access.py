@@ -70,6 +70,10 @@ options:
           - V(checkpoint) takes checkpoints straight from the kubelets. It may create C(nodes/checkpoint), nothing more.
           - V(checkpoint_apiserver) takes checkpoints through the API server. It may create C(nodes/proxy), which
             amounts to a shell in every pod of the nodes. Prefer V(checkpoint) wherever kubelets can be reached.
+          - V(migrate) moves pods. It may create, delete, get, list, patch and evict pods, read what they belong to,
+            change the scale of Deployments, make StatefulSets anew, and create admission policies that change pods
+            while they are made. Policies cannot be limited to namespaces, so whoever has this job can change every pod
+            that is made anywhere in the cluster. Give it to administrators only.
           - V(read) finds pods and nodes, for selectors and for the inventory plugin. It may get and list pods and
             nodes. A checkpoint of an explicit target does not need it.
           - V(restore) makes pods. It may create, delete, get, list and watch pods; get and list events; get
@@ -77,7 +81,7 @@ options:
             can make them use every Secret and ServiceAccount of it, so limit it by O(accounts[].namespaces).
         type: list
         elements: str
-        choices: [checkpoint, checkpoint_apiserver, read, restore]
+        choices: [checkpoint, checkpoint_apiserver, migrate, read, restore]
         default: []
       namespaces:
         description:
@@ -273,7 +277,7 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube import access, argument_spec, auth
 
-JOBS = ["checkpoint", "checkpoint_apiserver", "read", "restore"]
+JOBS = ["checkpoint", "checkpoint_apiserver", "migrate", "read", "restore"]
 ACCOUNT = {
     "name": {"type": "str", "required": True},
     "jobs": {"type": "list", "elements": "str", "choices": JOBS, "default": []},

@@ -21,6 +21,7 @@ import typing as t
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.deadline import Deadline
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube import access_objects
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.auth import api_server
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import objects, policy, ways
@@ -38,43 +39,12 @@ SECONDS = 60.0
 NEVER = threading.Event()
 
 
-# All that a move needs of the API server, by API group.
-RULES: dict[str, dict[str, list[str]]] = {
-    "": {
-        "events": ["list"],
-        "nodes": ["get", "list"],
-        "persistentvolumeclaims": ["get"],
-        "persistentvolumes": ["get"],
-        "pods": ["create", "delete", "get", "list", "patch"],
-        "pods/eviction": ["create"],
-    },
-    "admissionregistration.k8s.io": {
-        "mutatingadmissionpolicies": ["create", "delete", "get", "update"],
-        "mutatingadmissionpolicybindings": ["create", "delete", "get"],
-    },
-    "apps": {
-        "deployments": ["get"],
-        "deployments/scale": ["get", "patch"],
-        "replicasets": ["get"],
-        "statefulsets": ["create", "delete", "get"],
-    },
-    "autoscaling": {"horizontalpodautoscalers": ["list"]},
-    "batch": {"jobs": ["get"]},
-    "coordination.k8s.io": {"leases": ["create", "delete", "get"]},
-    "node.k8s.io": {"runtimeclasses": ["get"]},
-}
-
-
 @pytest.fixture(scope="module")
 def session(cluster: Cluster) -> t.Iterator[ApiSession]:
-    """Of somebody who may do what a move needs, and nothing else."""
+    """Of somebody who may do what the job ``migrate`` may, and nothing else."""
     name = f"{cluster.namespace}-tester"
-    rules = [
-        {"apiGroups": [group], "resources": [resource], "verbs": verbs}
-        for group, resources in RULES.items()
-        for resource, verbs in resources.items()
-    ]
-    group = "rbac.authorization.k8s.io"
+    group = access_objects.RBAC_GROUP
+    rules = access_objects.rules(access_objects.JOBS["migrate"])
     role = {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
     binding = {
         "apiVersion": f"{group}/v1",
@@ -101,12 +71,15 @@ class Mover:
         self.admin = admin
         self.namespace = namespace
         self.folder = str(folder)
+        self.numbers: set[str] = set()
 
     def plan(self, pod: str, **options: t.Any) -> plans.Plan:
         """To the other of the two nodes."""
         where = self.pod(pod)["spec"]["nodeName"]
         target = options.pop("target", CTD if where == CRIO else CRIO)
-        return plans.make(self.session, self.namespace, pod, target, runtime_class=CLASS, **options)
+        plan = plans.make(self.session, self.namespace, pod, target, runtime_class=CLASS, **options)
+        self.numbers.add(plan.number)
+        return plan
 
     def begin(self, plan: plans.Plan) -> tuple[t.Any, t.Any]:
         return ways.begin(self.session, plan, self.folder)
@@ -146,11 +119,10 @@ class Mover:
         return [each for each in found if not each["metadata"].get("deletionTimestamp")]
 
     def nothing_left(self) -> None:
-        """No policy, binding, Lease or deletion cost of any move."""
+        """No policy, binding, Lease or deletion cost of any of its moves; other tests may be at theirs."""
         collections = [*policy.collections("v1"), objects.collection("Lease", self.namespace)]
-        left = [
-            each["metadata"]["name"] for path in collections for each in self.admin.things(path, labels=[objects.MOVE])
-        ]
+        of_moves = [each["metadata"] for path in collections for each in self.admin.things(path, labels=[objects.MOVE])]
+        left = [each["name"] for each in of_moves if each["labels"][objects.MOVE] in self.numbers]
         costly = [each["metadata"]["name"] for each in self.pods() if objects.DELETION_COST in objects.notes(each)]
         assert left == costly == []
 

@@ -15,7 +15,7 @@ import typing as t
 import pytest
 from labkit.cgroups import Cgroup
 from labkit.pki import Pki
-from support import LAB, Cluster, Controller, kubectl, lab, node_run, wait_until
+from support import LAB, SOME_NODES, Cluster, Controller, kubectl, lab, node_run, wait_until
 
 Undo = t.Callable[[t.Callable[[], t.Any]], None]
 Right = tuple[str, str, str]
@@ -25,10 +25,40 @@ HOME = f"{PREFIX}-accounts"
 LABEL = "app.kubernetes.io/managed-by=checkpoint_restore.kubernetes"
 PORT = 6444
 CLIENT = "it-rbac-kubelet-client"
+ADMISSION = "admissionregistration.k8s.io"
+# Not in a namespace.
+WIDE = (
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+    "nodes",
+    "persistentvolumes",
+    "runtimeclasses",
+    "users",
+)
 # Verb, group, resource. Those that a job has are its own; the last ones nobody has.
 JOBS: dict[str, list[Right]] = {
     "checkpoint": [("create", "", "nodes/checkpoint")],
     "checkpoint_apiserver": [("create", "", "nodes/proxy")],
+    "migrate": [
+        ("list", "", "events"),
+        ("get", "", "nodes"),
+        ("list", "", "nodes"),
+        ("get", "", "persistentvolumeclaims"),
+        ("get", "", "persistentvolumes"),
+        *((verb, "", "pods") for verb in ("create", "delete", "get", "list", "patch")),
+        ("create", "", "pods/eviction"),
+        *((verb, ADMISSION, "mutatingadmissionpolicies") for verb in ("create", "delete", "get", "update")),
+        *((verb, ADMISSION, "mutatingadmissionpolicybindings") for verb in ("create", "delete", "get")),
+        ("get", "apps", "deployments"),
+        ("get", "apps", "deployments/scale"),
+        ("patch", "apps", "deployments/scale"),
+        ("get", "apps", "replicasets"),
+        *((verb, "apps", "statefulsets") for verb in ("create", "delete", "get")),
+        ("list", "autoscaling", "horizontalpodautoscalers"),
+        ("get", "batch", "jobs"),
+        *((verb, "coordination.k8s.io", "leases") for verb in ("create", "delete", "get")),
+        ("get", "node.k8s.io", "runtimeclasses"),
+    ],
     "read": [("get", "", "nodes"), ("list", "", "nodes"), ("get", "", "pods"), ("list", "", "pods")],
     "restore": [
         ("get", "", "nodes"),
@@ -50,7 +80,9 @@ NOBODY: list[Right] = [
     ("create", "", "pods/portforward"),
     ("update", "", "pods/ephemeralcontainers"),
     ("get", "", "pods/log"),
-    ("patch", "", "pods"),
+    ("update", "", "pods"),
+    ("update", "apps", "deployments"),
+    ("update", "apps", "statefulsets"),
     ("get", "", "secrets"),
     ("list", "", "secrets"),
     ("get", "", "nodes/proxy"),
@@ -83,7 +115,7 @@ def allowed(kubeconfig: str, namespace: str, rights: t.Sequence[Right]) -> list[
     for verb, group, resource in rights:
         kind, _separator, part = resource.partition("/")
         attributes = {"verb": verb, "group": group, "resource": kind, "subresource": part, "namespace": namespace}
-        if kind in ("nodes", "persistentvolumes", "runtimeclasses", "users"):
+        if kind in WIDE:
             del attributes["namespace"]
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
         reviews.append({**review, "spec": {"resourceAttributes": attributes}})
@@ -106,7 +138,7 @@ class Accounts:
                 "name": name_of(job),
                 "jobs": [job],
                 "dest": self.kubeconfig[job],
-                "namespaces": [cluster.namespace] if job == "restore" else [],
+                "namespaces": [cluster.namespace] if job in ("migrate", "restore") else [],
             }
             for job in JOBS
         ]
@@ -231,6 +263,42 @@ def test_restore_makes_pods_in_its_namespaces_only(accounts: Accounts, cluster: 
     pod["metadata"]["namespace"] = "default"
     refused = as_account(kubeconfig, "create", "--filename=-", document=pod)
     assert refused.returncode != 0 and "forbidden" in refused.stderr
+
+
+def test_migrate_moves_a_pod_in_its_namespaces_only(
+    accounts: Accounts, cluster: Cluster, controller: Controller, restore_runtime: None
+) -> None:
+    """A pod of a StatefulSet: its replacement is made by an admission policy."""
+    crio, ctd = SOME_NODES
+    labels = {"app": "moving"}
+    spec = cluster.pod("moving", ctd)["spec"]
+    del spec["nodeName"]
+    here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [crio, ctd]}]}
+    places = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [here]}}
+    spec["affinity"] = {"nodeAffinity": places}
+    cluster.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": "moving", "namespace": cluster.namespace},
+            "spec": {
+                "serviceName": "moving",
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": spec},
+            },
+        }
+    )
+    cluster.says("moving-0", "count 2")
+    since = cluster.ask("moving-0")["since"]
+    source = cluster.get("moving-0")["spec"]["nodeName"]
+    target = ctd if source == crio else crio
+    arguments = {"kubeconfig": accounts.kubeconfig["migrate"], "pod": "moving-0", "node": target}
+    refused = controller.task("checkpoint_migrate", **arguments, namespace="default")
+    assert refused["code"] == "forbidden", refused
+    moved = controller.task("checkpoint_migrate", **arguments, namespace=cluster.namespace)
+    assert moved.get("outcome") == "moved" and moved["way"] == "policy", (moved, controller.output)
+    assert cluster.ask("moving-0")["since"] == since
+    kubectl("delete", "statefulset", "moving", "--namespace", cluster.namespace, "--wait")
 
 
 def test_a_limit_to_nodes_is_kept_by_kubelets(

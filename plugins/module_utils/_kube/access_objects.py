@@ -18,6 +18,7 @@ import urllib.parse
 from .api import Thing
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
+ADMISSION = "admissionregistration.k8s.io"
 MANAGER_LABEL = "app.kubernetes.io/managed-by"
 MANAGER = "checkpoint_restore.kubernetes"
 PREFIX = "checkpoint-restore"
@@ -65,6 +66,24 @@ CHECKPOINT = Right("nodes/checkpoint", ("create",), by_node=True)
 JOBS: t.Mapping[str, tuple[Right, ...]] = {
     "checkpoint": (CHECKPOINT,),
     "checkpoint_apiserver": (Right("nodes/proxy", ("create",), by_node=True),),
+    "migrate": (
+        Right("events", ("list",), in_namespace=True),
+        Right("nodes", ("get", "list"), by_node=True),
+        Right("persistentvolumeclaims", ("get",), in_namespace=True),
+        Right("persistentvolumes", ("get",)),
+        Right("pods", ("create", "delete", "get", "list", "patch"), in_namespace=True),
+        Right("pods/eviction", ("create",), in_namespace=True),
+        Right("mutatingadmissionpolicies", ("create", "delete", "get", "update"), group=ADMISSION),
+        Right("mutatingadmissionpolicybindings", ("create", "delete", "get"), group=ADMISSION),
+        Right("deployments", ("get",), group="apps", in_namespace=True),
+        Right("deployments/scale", ("get", "patch"), group="apps", in_namespace=True),
+        Right("replicasets", ("get",), group="apps", in_namespace=True),
+        Right("statefulsets", ("create", "delete", "get"), group="apps", in_namespace=True),
+        Right("horizontalpodautoscalers", ("list",), group="autoscaling", in_namespace=True),
+        Right("jobs", ("get",), group="batch", in_namespace=True),
+        Right("leases", ("create", "delete", "get"), group="coordination.k8s.io", in_namespace=True),
+        Right("runtimeclasses", ("get",), group="node.k8s.io"),
+    ),
     "read": (
         Right("nodes", ("get", "list"), by_node=True),
         Right("pods", ("get", "list"), in_namespace=True),

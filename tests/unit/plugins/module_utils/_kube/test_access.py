@@ -46,6 +46,7 @@ COLLECTION = pathlib.Path(__file__).parents[5]
 MANIFESTS = {
     "checkpoint": "checkpoint-direct.yml",
     "checkpoint_apiserver": "checkpoint-apiserver.yml",
+    "migrate": "migrate.yml",
     "read": "select-targets.yml",
     "restore": "restore.yml",
 }
