@@ -13,7 +13,6 @@ import typing as t
 
 from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.module_utils.common.text.converters import to_bytes
 from ansible.module_utils.common.text.formatters import bytes_to_human
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -29,12 +28,12 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._tra
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.node import BLOCK_BYTES
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._transfer.pipe import (
     NotStartedError,
-    Prompt,
     block_script,
     decode_block,
     read_stream,
     stream_script,
 )
+from ansible_collections.checkpoint_restore.kubernetes.plugins.plugin_utils import logins
 
 EXEC_BLOCK_BYTES = 4 * BLOCK_BYTES
 PROGRESS_SECONDS = 3.0
@@ -209,27 +208,15 @@ class ActionModule(ActionBase):
         if connection.get_option("password") or self._play_context.password or connection.get_option("pkcs11_provider"):
             return False
         become = self._applicable_become()
-        if become is None:
-            return True
-        # Only sudo -S is known to read its password from a pipe.
-        return not become.require_tty and (become.name == "sudo" or not become.get_option("become_pass"))
+        return become is None or logins.can_answer(become)
 
     def _stream(self, path: str, offset: int, *, shared: bool) -> t.Generator[bytes, None, None]:
         connection, become = self._connection, self._applicable_become()
         marker = secrets.token_hex(16)
-        command, prompt = stream_script(path, offset, marker), None
-        if become:
-            command = become.build_become_command(command, connection._shell)
-            if become.expect_prompt():
-                password = become.get_option("become_pass", playcontext=self._play_context)
-                prompt = Prompt(become.check_password_prompt, to_bytes(password) + b"\n")
-        host = connection.get_option("host") or self._play_context.remote_addr
-        remote = f"{self._play_context.executable} -c {shlex.quote(command)}"
-        # -T: a terminal would change line ends in the archive.
-        ssh = connection._build_command(connection.get_option("ssh_executable"), "ssh", "-T", host, remote)
-        if not shared:
-            ssh = [part for part in ssh if to_bytes(part) != b"-C"]
-            ssh[1:1] = ["-o", "ControlPath=none", "-o", "Compression=no"]
+        script = stream_script(path, offset, marker)
+        script, prompt = logins.become_command(become, connection, self._play_context, script)
+        remote = f"{self._play_context.executable} -c {shlex.quote(script)}"
+        ssh = logins.ssh_command(connection, self._play_context, remote, shared=shared)
         try:
             yield from read_stream(ssh, marker, self._options["stall_timeout"], prompt)
         except CheckpointError as error:

@@ -25,6 +25,33 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._tra
 Variables = t.Mapping[str, t.Any]
 
 
+def can_answer(become: t.Any) -> bool:
+    """Whether a become plugin's prompt can be answered through a pipe: only sudo -S is known to read from one."""
+    return not become.require_tty and (become.name == "sudo" or not become.get_option("become_pass"))
+
+
+def become_command(become: t.Any, connection: t.Any, play_context: t.Any, script: str) -> tuple[str, Prompt | None]:
+    """A script in the words of a become plugin, or of none, and the prompt that may come before it."""
+    if become is None:
+        return script, None
+    command = become.build_become_command(script, connection._shell)
+    if not become.expect_prompt():
+        return command, None
+    password = become.get_option("become_pass", playcontext=play_context)
+    return command, Prompt(become.check_password_prompt, to_bytes(password) + b"\n")
+
+
+def ssh_command(connection: t.Any, play_context: t.Any, remote: str, *, shared: bool) -> list[str | bytes]:
+    """ssh as the connection plugin would start it; ``shared``: by Ansible's own connection, which compresses."""
+    host = connection.get_option("host") or play_context.remote_addr
+    # -T: a terminal would change what is said.
+    command = connection._build_command(connection.get_option("ssh_executable"), "ssh", "-T", host, remote)
+    if not shared:
+        command = [part for part in command if to_bytes(part) != b"-C"]
+        command[1:1] = ["-o", "ControlPath=none", "-o", "Compression=no"]
+    return t.cast("list[str | bytes]", command)
+
+
 class Login:
     """The login to one host. ``variables``: the host's; ``become``: whether to be root there, where they do not say.
 
@@ -60,24 +87,12 @@ class Login:
 
     def command(self, script: str) -> tuple[list[str | bytes], Prompt | None]:
         """The local program that has the host's shell run a script, and the prompt that may come before it."""
-        prompt = None
-        become = self._become
-        if become is not None:
-            script = become.build_become_command(script, self._connection._shell)
-            if become.expect_prompt():
-                password = become.get_option("become_pass", playcontext=self._play_context)
-                prompt = Prompt(become.check_password_prompt, to_bytes(password) + b"\n")
+        script, prompt = become_command(self._become, self._connection, self._play_context, script)
         remote = f"{self._executable} -c {shlex.quote(script)}"
         if self._name == "local":
             return ["/bin/sh", "-c", remote], prompt
-        connection = self._connection
-        host = connection.get_option("host") or self._play_context.remote_addr
-        # -T: a terminal would change what is said.
-        command = connection._build_command(connection.get_option("ssh_executable"), "ssh", "-T", host, remote)
-        command = [part for part in command if to_bytes(part) != b"-C"]
         # A connection of its own: one that is shared may end with another task's.
-        command[1:1] = ["-o", "ControlPath=none", "-o", "Compression=no"]
-        return command, prompt
+        return ssh_command(self._connection, self._play_context, remote, shared=False), prompt
 
     def _become_plugin(self) -> t.Any:
         name = str(self._variables.get("ansible_become_method") or constants.DEFAULT_BECOME_METHOD)
@@ -89,8 +104,7 @@ class Login:
         login = self._connection.get_option("remote_user") if self._name == "ssh" else None
         if user == login and not constants.BECOME_ALLOW_SAME_USER:
             return None
-        # Only sudo -S is known to read its password from a pipe.
-        if become.require_tty or (become.name != "sudo" and become.get_option("become_pass")):
+        if not can_answer(become):
             raise self._unsupported(f"with the become method {name}")
         return become
 
