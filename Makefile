@@ -64,9 +64,10 @@ package-oldest:
 SPARE_NODES := crio-c ctd-c
 # They change the nodes themselves, so they have nodes of their own and can run beside the others. In these orders: the
 # last one removes the restore runtime.
-ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info roles restore_playbook transfer restore_runtime)
+ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info roles restore_playbook migrate transfer restore_runtime)
 LONGER := $(patsubst %,tests/integration/test_%.py,checkpoint_preflight checkpoint_restore restore_workloads \
-  restore_failures restore_from_image runtime_checkpoint restore_default_handler)
+  restore_failures restore_from_image runtime_checkpoint move_replacement migrate_kinds migrate_options \
+  migrate_preflight migrate_faults migrate_load restore_default_handler)
 .PHONY: integration-nodes integration-spares
 integration: ## The tests that need the laboratory; first its own, which take down one that runs
 	@$(LAB) run pytest tests/lab/tests tests/lab/life
@@ -84,7 +85,7 @@ demo: ## The collection at work on real kubelets
 bench: lab ## Figures, as tables
 	@for file in tests/benchmark/*.py; do $(LAB) run python3 "$$file" || exit 1; done
 
-longer: lab ## Most of an hour: real workloads, preflight, kills and reboots of everything, dumps below the CRI
+longer: lab ## Two hours: real workloads, preflight, kills and reboots of everything, dumps below the CRI, migrations
 	@$(LAB) up --nodes $(SPARE_NODES)
 	@TEST_NODES=crio-c,ctd-c $(LAB) run pytest --durations=15 $(LONGER)
 

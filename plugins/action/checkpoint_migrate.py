@@ -8,10 +8,7 @@ Every task of Ansible costs half a second, and a container is frozen meanwhile.
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import secrets
-import threading
 import typing as t
 
 from ansible.module_utils.basic import env_fallback
@@ -23,14 +20,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._com
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube import argument_spec
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.auth import api_server
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import (
-    agents,
-    arguments,
-    moving,
-    state,
-    ways,
-)
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import plan as plans
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import agents, arguments, many
 from ansible_collections.checkpoint_restore.kubernetes.plugins.plugin_utils.logins import Login
 
 IDENTITY_SECONDS = 3600.0
@@ -38,7 +28,7 @@ display = Display()
 
 
 class ActionModule(ActionBase):
-    """One pod to another node."""
+    """Pods to another node."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -52,87 +42,40 @@ class ActionModule(ActionBase):
             {**argument_spec.auth_options(env_fallback), **arguments.SPEC}
         )
         self._hosts = (task_vars or {}).get("hostvars", {})
-        self._name = f"{self._options['namespace']}/{self._options['pod']}"
         try:
             session = ApiSession(api_server(self._options))
             with stop_requested() as stop:
-                result.update(self._taken_up(session, stop) or self._moved(session, stop))
+                site = many.Site(
+                    log_in=self._agent,
+                    reachable=self._login,
+                    identity=lambda: made_identity(IDENTITY_SECONDS),
+                    show=self._show,
+                    warn=display.warning,
+                    stop=stop,
+                )
+                result.update(many.Moves(session, self._options, site).run(check=self._task.check_mode))
         except CheckpointError as error:
             result.update(failed=True, msg=str(error), **error.as_dict())
-        result.setdefault("changed", bool(result.get("outcome")))
+        result.setdefault("changed", False)
         return result
 
-    def _moved(self, session: ApiSession, stop: threading.Event) -> dict[str, t.Any]:
-        """A new move."""
-        options = self._options
-        where = {"runtime_class": options["runtime_class"], "order": options["order"]}
-        try:
-            plan = plans.make(session, options["namespace"], options["pod"], options["node"], **where)
-        except CheckpointError as error:
-            if error.code == "already_there":
-                return {"changed": False, "outcome": None}
-            raise
-        wishes = arguments.wishes(options, plan)
-        told = {
-            "way": plan.way,
-            "source": plan.node,
-            "node": plan.target,
-            "frozen_limit": wishes.frozen,
-            "checks": [dataclasses.asdict(check) for check in plan.checks],
-        }
-        for check in plan.checks:
-            if check.result == "warning":
-                display.warning(". ".join(filter(None, (check.reason, check.hint))))
-        if self._task.check_mode:
-            return {**told, "changed": True, "outcome": None}
-        with contextlib.ExitStack() as stack:
-            both = self._agents(stack, plan)
-            begun = ways.begin(session, plan, state.directory())
-            stack.callback(begun[1].close)
-            move = moving.Move(session, plan, begun, both, wishes, stop, self._show)
-            return {**told, **move.run(made_identity(IDENTITY_SECONDS))}
-
-    def _taken_up(self, session: ApiSession, stop: threading.Event) -> dict[str, t.Any] | None:
-        """A move of this pod that was begun and has not ended: gone on with, or undone, which is no result."""
-        for number in [] if self._task.check_mode else state.unfinished(state.directory()):
-            try:
-                begun = ways.resume(session, number, state.directory())
-            except CheckpointError as error:
-                # Of this pod or of another: two moves of one pod are kept apart by their Lease.
-                if error.code == "state_in_use":
-                    continue
-                raise
-            with contextlib.closing(begun[1]), contextlib.ExitStack() as stack:
-                plan = plans.from_facts(begun[1].facts)
-                if (plan.namespace, plan.pod) != (self._options["namespace"], self._options["pod"]):
-                    continue
-                self._show(f"Takes up the move {number}, which was begun and has not ended")
-                wishes = arguments.wishes(self._options, plan)
-                both = self._agents(stack, plan)
-                result = moving.Move(session, plan, begun, both, wishes, stop, self._show).again()
-                if result["outcome"] == "moved":
-                    return {**result, "source": plan.node, "node": plan.target}
-        return None
-
-    def _agents(self, stack: contextlib.ExitStack, plan: plans.Plan) -> tuple[agents.Agent, agents.Agent]:
-        """Those of the source and of the target."""
-        source = stack.enter_context(self._agent(plan.node, "source"))
-        return source, stack.enter_context(self._agent(plan.target, "target"))
-
-    def _agent(self, node: str, role: agents.Role) -> agents.Agent:
+    def _login(self, node: str) -> Login:
         if node not in self._hosts:
             raise CheckpointError(
                 "host_unknown", f"The node {node} is not in the inventory", hint="Add it, by its name in Kubernetes"
             )
-        login = Login(node, self._hosts[node], self._play_context, become=self._options["become"])
+        return Login(node, self._hosts[node], self._play_context, become=self._options["become"])
+
+    def _agent(self, node: str, role: agents.Role) -> agents.Agent:
+        login = self._login(node)
         marker = secrets.token_hex(16)
         command, prompt = login.command(agents.script(marker, role, login.python))
         return agents.Agent(command, marker, node, prompt=prompt, tell=lambda what: self._progress(node, what))
 
     def _progress(self, node: str, what: dict[str, t.Any]) -> None:
         if "bytes" in what:
-            self._show(f"{what['bytes'] >> 20} MiB from {node}")
+            self._show(node, f"{what['bytes'] >> 20} MiB sent")
 
-    def _show(self, text: str) -> None:
+    def _show(self, name: str, text: str) -> None:
         if not self._task.no_log:
-            display.display(f"{self._name}: {text}")
+            display.display(f"{name}: {text}")

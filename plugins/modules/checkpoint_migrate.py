@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: checkpoint_migrate
-short_description: Move a running pod to another node, with its processes
+short_description: Move running pods to another node, with their processes
 version_added: 1.0.0
 author:
   - checkpoint_restore.kubernetes contributors (@checkpoint-restore)
@@ -14,9 +14,15 @@ description:
   - Freezes all containers of a pod, dumps them straight to another node, lets the pod's controller make its replacement
     there, restores the processes in it, and kills the frozen ones before they have done anything more.
   - Pods of nobody, of ReplicaSets and Deployments, of StatefulSets and of Jobs can be moved.
+  - One pod, those of a selector, or all of a node, one after the other. All are planned before the first is moved. Pods
+    of DaemonSets and static pods are meant to stay on their nodes. Such a pod is refused if it is asked for by its name
+    and left out otherwise, as are pods that have ended.
+  - Before anything is frozen, both nodes are compared, and images that the target lacks are pulled there, by a pod of
+    the same namespace that lives for a moment and has the pull secrets of the pod.
   - Until the pod is told to end, whatever fails is undone, and it runs on as if nothing had been. After that it only
     goes forward. The images stay on the target until its containers are seen to be the dumped ones.
-  - A move that was interrupted is gone on with, or undone, by the next run for the same pod on the same controller.
+  - A move that was interrupted is gone on with, or undone, by the next run for the same pod on the same controller,
+    asked for by its name, by labels of its own, or by the node that it left.
 extends_documentation_fragment:
   - checkpoint_restore.kubernetes._auth
   - checkpoint_restore.kubernetes._attributes
@@ -25,32 +31,48 @@ attributes:
   check_mode:
     support: full
     details:
-      - The API is looked at whether the pod can be moved. The nodes are not logged in to.
+      - The API and both nodes are looked at whether the pod can be moved. A node that cannot be logged in to is a
+        warning then. Images are not pulled.
   diff_mode:
     support: none
   idempotent:
     support: full
     details:
-      - Nothing is changed if the pod is on O(node) already.
+      - Nothing is changed if the pods are on O(node) already.
   platform:
     support: full
     platforms: posix
 options:
   namespace:
     description:
-      - Namespace of the pod.
+      - Namespace of the pods. Only with O(source_node) it may be left out, which means all namespaces.
     type: str
-    required: true
   pod:
     description:
       - Name of the pod.
+      - Exactly one of O(pod), O(label_selectors) and O(source_node) is needed.
     type: str
-    required: true
+  label_selectors:
+    description:
+      - The pods that fit all these label selectors, for example C(app=shop) or C(tier in (web, api)).
+    type: list
+    elements: str
+  source_node:
+    description:
+      - All pods of this node, by its name in Kubernetes.
+    type: str
   node:
     description:
-      - The node to move it to, by its name in Kubernetes and in the inventory.
+      - The node to move them to, by its name in Kubernetes and in the inventory.
     type: str
     required: true
+  on_failure:
+    description:
+      - What becomes of the other pods if one cannot be planned or moved. V(stop) leaves them where they are.
+        V(continue) moves those that can be moved. The task fails at its end either way.
+    type: str
+    choices: [stop, continue]
+    default: stop
   order:
     description:
       - Which comes first. V(source_first) tells the pod to end when it is frozen and dumped, and its controller makes
@@ -135,6 +157,29 @@ options:
       - The port there. Any that is free if V(0).
     type: int
     default: 0
+  verify:
+    description:
+      - What a replacement has to answer when its containers run and are seen to be the dumped ones. The question goes
+        through the API server, for which the account needs to C(get) C(pods/proxy).
+      - If it is not answered well, the move cannot be undone any more. The task fails with V(verify_failed), the images
+        stay on the node, and the next run for the pod asks once more. One without this option takes it as it is.
+    type: dict
+    suboptions:
+      port:
+        description:
+          - The port of the pod that speaks HTTP.
+        type: int
+        required: true
+      path:
+        description:
+          - What to get there. The status has to be between 200 and 399.
+        type: str
+        default: /
+      timeout:
+        description:
+          - For how long to ask until it is answered well, for example V(10s).
+        type: str
+        default: 10s
 notes:
   - The nodes have to be in the inventory, reached by ssh with a key, with become by sudo if at all. Task keywords such
     as C(become) and C(delegate_to) do not matter, because the work is done from the controller.
@@ -156,98 +201,262 @@ EXAMPLES = r"""
     namespace: shop
     pod: web-0
     node: worker-2
+    verify:
+      port: 8080
+      path: /healthz
+
+- name: Move all pods of a node, as far as they can be moved
+  checkpoint_restore.kubernetes.checkpoint_migrate:
+    source_node: worker-1
+    node: worker-2
+    on_failure: continue
 """
 
 RETURN = r"""
+moves:
+  description: What became of each pod that was meant, in the order in which they were moved.
+  returned: success, or failure once it was known which pods are meant
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: The pod's namespace.
+      returned: always
+      type: str
+      sample: shop
+    pod:
+      description: The pod's name, before it was moved.
+      returned: always
+      type: str
+      sample: web-0
+    outcome:
+      description:
+        - V(moved). V(there) if it was on the node already. V(skipped) if it was left out, which only a pod is that was
+          not asked for by its name. V(failed). V(null) if it was planned and not more, in check mode or because another
+          failed.
+      returned: always
+      type: str
+      sample: moved
+    replacement:
+      description: Name of the pod that goes on in its place. V(null) unless it was moved, as all that follow.
+      returned: always
+      type: str
+      sample: web-0
+    way:
+      description: How the replacement came to be. Known once it is planned.
+      returned: always
+      type: str
+      sample: policy
+    source:
+      description: The node on which it was. Known once it is planned.
+      returned: always
+      type: str
+      sample: worker-1
+    node:
+      description: The node to which it was to be moved. Known once it is planned.
+      returned: always
+      type: str
+      sample: worker-2
+    seconds:
+      description: How long each step took.
+      returned: always
+      type: dict
+      sample: {dump: 0.31, ticket: 0.02, replace: 0.02, start: 0.74, total: 2.9}
+    frozen_seconds:
+      description: From the freeze until the pod was told to end. V(null) if the move was begun by another run.
+      returned: always
+      type: float
+      sample: 0.35
+    down_seconds:
+      description: From the freeze until the replacement was Ready. V(null) if the move was begun by another run.
+      returned: always
+      type: float
+      sample: 1.08
+    lost_seconds:
+      description: For how long the processes ran after what was restored. V(0), as they are frozen from then on.
+      returned: always
+      type: int
+      sample: 0
+    bytes:
+      description: What was sent from node to node. V(null) if the move was begun by another run.
+      returned: always
+      type: int
+      sample: 8388608
+    verified:
+      description: Whether the replacement answers as O(verify) wants it. V(null) if nothing was wanted.
+      returned: always
+      type: bool
+      sample: true
+    warnings:
+      description: What did not go as it should, and changed nothing.
+      returned: always
+      type: list
+      elements: str
+    code:
+      description: Stable name of the reason if it was not moved, see RV(code). Otherwise empty, as all that follow.
+      returned: always
+      type: str
+    reason:
+      description: What happened, in plain words.
+      returned: always
+      type: str
+    hint:
+      description: What to do next.
+      returned: always
+      type: str
+    message:
+      description: The original text of whatever refused.
+      returned: always
+      type: str
+    undone:
+      description: Whether everything is as it was before. V(null) unless something was begun, and failed.
+      returned: always
+      type: bool
+    state_file:
+      description: Where the state of a move is kept that has to be gone on with. V(null) if none has.
+      returned: always
+      type: str
+table:
+  description: The same for people, a line for each pod below a head.
+  returned: success, or failure once it was known which pods are meant
+  type: list
+  elements: str
+  sample:
+    - POD         FROM      TO        WAY     FROZEN  READY AFTER  MOVED   LOST
+    - shop/web-0  worker-1  worker-2  policy  0.35 s  1.08 s       16 MiB  0 s
 outcome:
-  description: V(moved). V(null) in check mode, and if the pod was there already.
-  returned: success
+  description: As RV(moves[].outcome).
+  returned: O(pod) is given
   type: str
   sample: moved
 move:
   description: The number of the move.
-  returned: if it was moved
+  returned: O(pod) is given and was moved
   type: str
   sample: "048291736405"
 pod:
   description: Name of the replacement.
-  returned: if it was moved
+  returned: O(pod) is given and was moved
   type: str
   sample: web-0
 way:
   description: How the replacement came to be.
-  returned: unless it was there already
+  returned: O(pod) is given and was planned, or begun by another run
   type: str
   sample: policy
 source:
   description: The node on which it was.
-  returned: unless it was there already
+  returned: O(pod) is given and was planned, or begun by another run
   type: str
   sample: worker-1
 node:
   description: The node on which it is.
-  returned: unless it was there already
+  returned: O(pod) is given and was planned, or begun by another run
   type: str
   sample: worker-2
 frozen_limit:
   description: For how many seconds the containers may have been frozen.
-  returned: unless it was there already, or was begun by another run
+  returned: O(pod) is given and was planned
   type: float
   sample: 29.0
 checks:
-  description: What was looked at before.
-  returned: unless it was there already, or was begun by another run
+  description: What was looked at before, in the API and on both nodes.
+  returned: O(pod) is given and was planned, and if the code is V(preflight_failed)
   type: list
   elements: dict
+  contains:
+    name:
+      description:
+        - >-
+          Of the pod and its controller: V(autoscaler), V(budget), V(claim), V(empty_dir), V(ephemeral_containers),
+          V(ephemeral_volume), V(finalizers), V(host_namespaces), V(host_path), V(init_containers), V(job), V(order),
+          V(owner), V(pods_ready), V(post_start), V(pre_stop), V(reference), V(rollout), V(terminal).
+        - >-
+          Of the node in the API: V(architecture), V(cordon), V(node), V(placement), V(room), V(runtime_class),
+          V(taints), V(topology).
+        - >-
+          Of both nodes themselves: V(cgroup), V(connections), V(cpu), V(criu), V(criu_version), V(devices), V(disk),
+          V(frozen_time), V(gpu), V(handler), V(host_paths), V(image), V(kernel), V(memory), V(oci_runtime),
+          V(restore_runtime), V(source_criu); V(nodes) if check mode could not ask them.
+      type: str
+      sample: frozen_time
+    result:
+      description: V(passed), V(failed) or V(warning).
+      type: str
+      sample: passed
+    reason:
+      description: What was found, in plain words.
+      type: str
+      sample: >-
+        The containers may be frozen for 20 s (frozen_limit; its probes allow 21 s, by the livenessProbe of the
+        container app). To send 64 MiB takes about 1.1 s at 100 MiB/s
+    hint:
+      description: What to do about it. May be empty.
+      type: str
+      sample: ""
 seconds:
   description: How long each step took.
-  returned: if it was moved
+  returned: O(pod) is given and was moved
   type: dict
-  sample: {dump: 0.31, ticket: 0.02, replace: 0.02, start: 0.74, total: 2.9}
+  sample: {look: 0.9, stage: 0.0, prepare: 0.14, dump: 0.31, ticket: 0.02, replace: 0.02, start: 0.74, total: 2.9}
+frozen_seconds:
+  description: From the freeze until the pod was told to end. V(null) if the move was begun by another run.
+  returned: O(pod) is given and was moved
+  type: float
+  sample: 0.35
 down_seconds:
   description: From the freeze until the replacement was Ready. V(null) if the move was begun by another run.
-  returned: if it was moved
+  returned: O(pod) is given and was moved
   type: float
   sample: 1.08
+lost_seconds:
+  description: For how long the processes ran after what was restored. V(0), as they are frozen from then on.
+  returned: O(pod) is given and was moved
+  type: int
+  sample: 0
 bytes:
   description: What was sent from node to node.
-  returned: if it was moved, and not begun by another run
+  returned: O(pod) is given and was moved, and not begun by another run
   type: int
   sample: 8388608
 files:
   description: How many files that was.
-  returned: if it was moved, and not begun by another run
+  returned: O(pod) is given and was moved, and not begun by another run
   type: int
   sample: 31
 engines:
   description: The container runtimes of the source.
-  returned: if it was moved, and not begun by another run
+  returned: O(pod) is given and was moved, and not begun by another run
   type: list
   elements: str
   sample: [containerd]
 freeze_seconds:
   description: How long the freezing itself took.
-  returned: if it was moved, and not begun by another run
+  returned: O(pod) is given and was moved, and not begun by another run
   type: float
 dump_seconds:
   description: How long CRIU took, the memory being sent meanwhile.
-  returned: if it was moved, and not begun by another run
+  returned: O(pod) is given and was moved, and not begun by another run
   type: float
 rest_seconds:
   description: How long it took to send the rest, changed files of the image among it.
-  returned: if it was moved, and not begun by another run
+  returned: O(pod) is given and was moved, and not begun by another run
   type: float
 landed:
   description: The bytes that arrived.
-  returned: if it was moved, and not begun by another run
+  returned: O(pod) is given and was moved, and not begun by another run
   type: int
 receipts:
   description: What the restore runtime left about each container, by its name.
-  returned: if it was moved
+  returned: O(pod) is given and was moved
   type: dict
+verified:
+  description: Whether the replacement answers as O(verify) wants it. V(null) if nothing was wanted.
+  returned: O(pod) is given and was moved, and if the code is V(verify_failed)
+  type: bool
 warnings:
   description: What did not go as it should, and changed nothing.
-  returned: if it was moved
+  returned: O(pod) is given and was moved
   type: list
   elements: str
 undone:
@@ -260,16 +469,21 @@ state_file:
   type: str
 code:
   description:
-    - "Stable name of the reason. Before anything was begun: V(invalid_option), V(pod_not_found), V(pod_not_running),
+    - Stable name of the reason. Of several pods, that of the first that failed, as are RV(reason) and what follows.
+    - "Before anything was begun: V(invalid_option), V(node_not_found), V(pod_not_found), V(pod_not_running),
       V(pod_deleted), V(pod_static), V(owner_unsupported), V(owner_gone), V(way_unknown), V(preflight_failed),
       V(patience_short), V(host_unknown), V(connection_unsupported), V(agent_not_started), V(state_in_use),
       V(state_unusable)."
     - "Until the pod was told to end, which is undone: V(move_under_way), V(policy_inactive), V(replacement_refused),
       V(replacement_differs), V(container_changed), V(target_unreachable), V(connection_lost), V(no_space),
-      V(stream_wrong), V(budget_refuses), V(replacement_early), V(too_slow), V(interrupted), V(agent_lost),
-      V(agent_silent), V(agent_failed), and those of M(checkpoint_restore.kubernetes.runtime_checkpoint)."
-    - "After that: V(replacement_missing), V(replacement_astray), V(restore_failed), V(not_restored),
-      V(another_container), V(cleanup_incomplete), and those of M(checkpoint_restore.kubernetes.checkpoint_restore)."
+      V(stream_wrong), V(destination_exists), V(destination_refused), V(not_frozen), V(owner_stays),
+      V(budget_refuses), V(replacement_early), V(interrupted), V(agent_lost), V(agent_silent), V(agent_failed),
+      V(wrong_order), V(apiserver_failed), and those of M(checkpoint_restore.kubernetes.runtime_checkpoint)."
+    - "After that: V(ticket_claimed), V(too_late), V(not_renewed), V(pod_gone), V(node_not_usable),
+      V(replacement_missing), V(replacement_astray), V(restore_failed), V(not_restored), V(another_container),
+      V(cleanup_incomplete), V(verify_failed), and those of M(checkpoint_restore.kubernetes.checkpoint_restore)."
+    - What to do about each is in R(the guide to
+      moves,ansible_collections.checkpoint_restore.kubernetes.docsite.guide_migrate).
   returned: failure
   type: str
 reason:

@@ -6,7 +6,7 @@
 It is told on standard input and answers on standard output, in lines of JSON:
 
     → {"id": 1, "do": "dump", "with": {…}}
-    ← {"id": 1, "tell": {"bytes": …}}          any number of these
+    ← {"id": 1, "tell": {"bytes": …}}          any number of these; with the id 0 and nothing in it, a sign of life
     ← {"id": 1, "ok": {…}}                     or "error": {"code": …, "reason": …, "hint": …, "message": …}
 
 The words are the methods of Source and Target. One at a time: what comes while one is at work means that it is to stop.
@@ -31,6 +31,9 @@ from .source import Source
 from .target import Target
 
 LONGEST = 1 << 20
+BEAT_SECONDS = 10.0
+"""So often it says that it is there, while it is told nothing: a login whose other end is gone is found out by that."""
+
 ROLES: dict[str, t.Any] = {"source": Source, "target": Target}
 SHOWN = 2000
 
@@ -53,6 +56,8 @@ class Agent:
     def __init__(self, role: str, hearing: int, saying: int, **options: t.Any) -> None:
         self.stop = _Stop(hearing)
         self._hearing = hearing
+        self._poll = select.poll()
+        self._poll.register(hearing, select.POLLIN)
         self._saying = saying
         self._buffer = b""
         self._id: t.Any = None
@@ -72,6 +77,10 @@ class Agent:
             if found:
                 self._buffer = rest
                 yield json.loads(line)
+                continue
+            if not self._poll.poll(BEAT_SECONDS * 1000):
+                self._id = 0
+                self._tell()
                 continue
             try:
                 data = os.read(self._hearing, LONGEST)

@@ -26,6 +26,7 @@ from .._dump.steps import Steps, new_token
 from .._restore.ticket import BASE, Name, private_folder
 from .._transfer.channel import Identity, Line
 from .._transfer.door import connect
+from . import look
 from .stream import Sending
 
 PROGRESS_SECONDS = 1.0
@@ -45,6 +46,10 @@ class Source:
         self._line: t.Optional[Line] = None
         self._stack = contextlib.ExitStack()
         self._held = False
+
+    def look(self, **about: t.Any) -> Item:
+        """What there is to be moved, see look.source()."""
+        return look.source(base=self._base, **about)
 
     def connect(self, addresses: list[str], port: int, identity: str, seconds: float, idle: float) -> Item:
         """Make the line to the target, which waits for it. ``idle``: see Line.idle_seconds."""
@@ -80,6 +85,8 @@ class Source:
 
         Raises CheckpointError ``container_changed``, and what runtime_checkpoint raises.
         """
+        # The same agent may have had another pod before.
+        self._names, self._held = [], False
         folder = os.path.join(self._base, "moves")
         private_folder(folder)
         checkpoint_folder = options.pop("checkpoint_directory")
@@ -139,8 +146,12 @@ class Source:
             self._stack.callback(os.close, steps.guard(pages))
         begun = time.monotonic()
         limits = Limits(begun + timeout, self._stop)
+        # Most of it before, so that little is left to be written while they are frozen.
+        self._write_back(limits)
+        begun = time.monotonic()
         for steps in self._steps:
             steps.freeze(limits)
+        self._write_back(limits)
         frozen = time.monotonic()
         for steps, pages in zip(self._steps, ways):
             sending.folder = steps.target.container.name
@@ -155,6 +166,10 @@ class Source:
         sent = time.monotonic()
         times = {"freeze_seconds": frozen - begun, "dump_seconds": dumped - frozen, "rest_seconds": sent - dumped}
         return {name: round(value, 4) for name, value in times.items()}
+
+    def _write_back(self, limits: Limits) -> None:
+        for steps in self._steps:
+            steps.write_back(limits)
 
     def _progress(self) -> t.Callable[[int], None]:
         told = time.monotonic()
@@ -192,11 +207,11 @@ class Source:
         self._held = True
         return {"left": round(min(left), 3)}
 
-    def give(self) -> Item:
-        """Never run on: the state goes on elsewhere. Raises CheckpointError ``not_frozen``."""
+    def give(self, seconds: float = ending.GIVEN_SECONDS) -> Item:
+        """Do not run on for so long: the state goes on elsewhere. Raises CheckpointError ``not_frozen``."""
         self._held = True
         for name in self._names:
-            ending.give(name, base=self._base)
+            ending.give(name, seconds, base=self._base)
         return {}
 
     def end(self, seconds: float) -> Item:

@@ -26,7 +26,7 @@ from .._restore.ticket import BASE, LABEL, Content, Name, Ticket, Tickets, priva
 from .._restore.unpack import check_space
 from .._transfer.channel import Identity
 from .._transfer.door import Door
-from . import stream
+from . import look, stream
 
 ADMIT_SECONDS = 30.0
 NUMBER = re.compile(r"[0-9]{12}")
@@ -47,11 +47,21 @@ class Target:
         self._left: list[Name] = []
         self._held = False
 
+    def look(self, **about: t.Any) -> Item:
+        """What the node offers, see look.target()."""
+        return look.target(base=self._base, **about)
+
+    def images(self, images: dict[str, str], socket: str) -> Item:
+        """Which images it has by now, see look.images_of()."""
+        return {"images": look.images_of(images, socket)}
+
     def name(self, number: str, namespace: str, pod: str, containers: list[str]) -> Item:
         """Say which move it is and which pod is to come; what of the images is there already, by container."""
         wrong = [one for one in containers if not LABEL.fullmatch(one)]
         if wrong or not NUMBER.fullmatch(number):
             raise CheckpointError("invalid_option", f"No number of a move, or no container: {number!a}, {wrong!a}")
+        # The same agent may have had another move before.
+        self._left, self._held = [], False
         self._folder = os.path.join(self._base, "moves", number)
         self._names = [Name(namespace, pod, container) for container in containers]
         tickets = Tickets(self._base)
@@ -101,21 +111,23 @@ class Target:
             raise
         return {"expires": expires}
 
-    def renew(self, seconds: float, security: str, accept: list[str], volumes: dict[str, list[str]]) -> Item:
+    def renew(
+        self, seconds: float, security: str, accept: list[str], volumes: dict[str, list[str]], uid: str = ""
+    ) -> Item:
         """Have the tickets that are still there be good for so many seconds; the containers whose are.
 
         One that was good only as long as the source was frozen for sure may be used later as well, once the source
-        cannot go on. One that was pending is none any more.
+        cannot go on. One that was pending is none any more. ``uid``: of the pod that alone may use them, if given.
         """
         tickets, expires = Tickets(self._base), int(time.time() + seconds)
-        rights = {"security": security, "accept": tuple(sorted(accept))}
+        rights = {"security": security, "accept": tuple(sorted(accept)), "pod_uid": uid}
         renewed = []
         try:
             for name in self._names:
                 ticket = tickets.get(name)
                 if ticket is not None and ticket.pending:
                     # Nobody claims it as long as it is.
-                    self._leave(name, expires, security, accept, volumes)
+                    self._leave(name, expires, security, accept, volumes, uid)
                     renewed.append(name.container)
                 elif tickets.renew(name, expires=expires, **rights):
                     renewed.append(name.container)
@@ -123,13 +135,21 @@ class Target:
             raise CheckpointError("not_renewed", "The tickets stay as they are", message=str(error)) from error
         return {"tickets": renewed}
 
-    def _leave(self, name: Name, expires: int, security: str, accept: list[str], volumes: dict[str, list[str]]) -> None:
+    def _leave(
+        self,
+        name: Name,
+        expires: int,
+        security: str,
+        accept: list[str],
+        volumes: dict[str, list[str]],
+        uid: str = "",
+    ) -> None:
         contents: dict[str, Content] = {
             point: {"path": os.path.join(self._images(name), name_of_volume(number)), "sha256": None}
             for number, point in enumerate(volumes.get(name.container, []))
         }
         ticket = dataclasses.replace(
-            self._ticket(name, expires), security=security, accept=tuple(sorted(accept)), volumes=contents
+            self._ticket(name, expires), security=security, accept=tuple(sorted(accept)), volumes=contents, pod_uid=uid
         )
         leave(ticket, "", check=False, base=self._base)
 

@@ -109,8 +109,8 @@ def end(name: Name, seconds: float, *, check: bool, base: str = BASE) -> Item:
     return {"changed": True, **_shown(record)}
 
 
-def give(name: Name, *, base: str = BASE) -> None:
-    """Have a container that is frozen on purpose never run on: its state goes on elsewhere.
+def give(name: Name, seconds: float = GIVEN_SECONDS, *, base: str = BASE) -> None:
+    """Have a container that is frozen on purpose not run on for so long: its state goes on elsewhere.
 
     Again is no mistake. Raises CheckpointError not_frozen, checkpoint_under_way.
     """
@@ -126,7 +126,7 @@ def give(name: Name, *, base: str = BASE) -> None:
             kept = records.get(one.container_id)
             if kept is None or kept.token != one.token:
                 raise CheckpointError("not_frozen", f"{name} was let run on", hint="Its time was over")
-            until = {"until": now() + GIVEN_SECONDS, "deadline": utc(time.time() + GIVEN_SECONDS)}
+            until = {"until": now() + seconds, "deadline": utc(time.time() + seconds)}
             records.put(dataclasses.replace(kept, given=True, **until))  # type: ignore[arg-type]
 
 

@@ -22,7 +22,7 @@ from .._common.moments import utc
 from .._node import processes
 from .._restore.bundle import Bundle
 from .._restore.volumes import empty_dir
-from . import difference, output, switch
+from . import difference, output, shared, switch
 from .documents import documents
 from .dumping import Options, dump, prepare
 from .finding import Target
@@ -167,6 +167,10 @@ class Steps:
         for number, path in enumerate(self._volumes):
             with made.member(name_of_volume(number)) as file:
                 difference.write_folder(path, file, limits)
+
+    def write_back(self, limits: Limits) -> None:
+        """See that another node finds in the volumes what the container has written. Raises as shared.write_back()."""
+        shared.write_back(shared.shared(Bundle(self.target.container.bundle)), limits)
 
     def thaw(self) -> None:
         """Let it run on; what is dumped is still to be finished. Raises CheckpointError not_thawed."""

@@ -33,6 +33,9 @@ PACKAGE = "checkpoint_restore_agent"
 START = "_agent.loop"
 START_SECONDS = 60.0
 END_SECONDS = 15.0
+AGAIN_SECONDS = 5.0
+"""For how long to wait for an agent that was silent, and has not been heard since."""
+
 NOISE_BYTES = 1 << 20
 LONGEST = 1 << 22
 STDERR_BYTES = 16 << 10
@@ -94,6 +97,7 @@ class Agent:
         self._tell = tell
         self._prompt = prompt
         self._answered = False
+        self._silent = False
         self._errors = b""
         self._unanswered = b""
         self._output = b""
@@ -131,9 +135,10 @@ class Agent:
 
     def wait(self, number: int, seconds: float) -> Item:
         """The answer to a word. Raises CheckpointError ``agent_lost``, ``agent_silent`` and what the agent says."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + (min(seconds, AGAIN_SECONDS) if self._silent else seconds)
         while number not in self._answers:
             if not self._listen(until):
+                self._silent = True
                 raise CheckpointError(
                     "agent_silent",
                     f"The agent on {self.where} did not answer within {seconds:g} seconds",
@@ -209,6 +214,7 @@ class Agent:
         ready = self._selector.select(max(0.0, until - time.monotonic()))
         for key, _events in ready:
             data = os.read(key.fd, 1 << 16)
+            self._silent = False
             if key.data == "errors":
                 self._hear_errors(data)
                 if not data:
@@ -264,3 +270,25 @@ class Agent:
             hint="See whether the node can be reached. What it had begun it undoes, if it can",
             message=message,
         )
+
+
+class Absent(Agent):
+    """Where none could be started on a node that may be gone: whatever it is told raises ``error``."""
+
+    def __init__(self, where: str, error: CheckpointError) -> None:
+        self.where = where
+        self._error = error
+
+    def say(self, do: str, /, **arguments: t.Any) -> int:
+        """Raise the error."""
+        del do, arguments
+        raise self._error
+
+    def answered(self, number: int) -> bool:
+        """Nobody will ever answer."""
+        del number
+        return True
+
+    def close(self, seconds: float = END_SECONDS) -> None:
+        """There is nothing to be closed."""
+        del seconds

@@ -8,6 +8,7 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from .._common.durations import parse_duration
@@ -16,11 +17,15 @@ from .._dump.dumping import Options, parse_bytes
 from .._kube.argument_spec import Spec
 from .moving import LEAST, MARGIN, Wishes
 from .plan import Plan
+from .verify import Request
 
 SPEC: Spec = {
-    "namespace": {"type": "str", "required": True},
-    "pod": {"type": "str", "required": True},
+    "namespace": {"type": "str"},
+    "pod": {"type": "str"},
+    "label_selectors": {"type": "list", "elements": "str"},
+    "source_node": {"type": "str"},
     "node": {"type": "str", "required": True},
+    "on_failure": {"type": "str", "choices": ["stop", "continue"], "default": "stop"},
     "order": {"type": "str", "choices": ["source_first", "replacement_first"], "default": "source_first"},
     "runtime_class": {"type": "str", "default": "checkpoint-restore"},
     "become": {"type": "bool", "default": True},
@@ -35,6 +40,14 @@ SPEC: Spec = {
     "checkpoint_directory": {"type": "path", "default": "/var/lib/kubelet/checkpoints"},
     "transfer_address": {"type": "str", "default": ""},
     "transfer_port": {"type": "int", "default": 0},
+    "verify": {
+        "type": "dict",
+        "options": {
+            "port": {"type": "int", "required": True},
+            "path": {"type": "str", "default": "/"},
+            "timeout": {"type": "str", "default": "10s"},
+        },
+    },
 }
 SHORTEST = 2 * (LEAST + MARGIN)
 """With less time to be frozen nothing can be dumped."""
@@ -69,4 +82,41 @@ def wishes(options: t.Mapping[str, t.Any], plan: Plan) -> Wishes:
         accept=tuple(options["accept"]),
         address=options["transfer_address"],
         port=options["transfer_port"],
+        verify=_verification(options["verify"]),
     )
+
+
+def _verification(option: t.Mapping[str, t.Any] | None) -> Request | None:
+    if option is None:
+        return None
+    return Request(option["port"], option["path"], parse_duration(option["timeout"], "verify.timeout"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which pods are meant: one by its name, those of labels, or those of a node, in one namespace or in all."""
+
+    namespace: str | None
+    pod: str | None
+    labels: tuple[str, ...]
+    node: str | None
+
+
+def selection(options: t.Mapping[str, t.Any]) -> Selection:
+    """The options that say which pods to move. Raises CheckpointError ``invalid_option``."""
+    given = {name: options[name] for name in ("pod", "label_selectors", "source_node") if options[name]}
+    if len(given) != 1:
+        told = f"not {' and '.join(given)}" if given else "none is given"
+        raise CheckpointError(
+            "invalid_option",
+            f"One of pod, label_selectors and source_node says which pods to move: {told}",
+            hint="Give exactly one of them",
+        )
+    if not options["namespace"] and "source_node" not in given:
+        raise CheckpointError(
+            "invalid_option",
+            f"The namespace is missing that {next(iter(given))} is about",
+            hint="Give namespace; only source_node means the pods of all namespaces without it",
+        )
+    labels = tuple(options["label_selectors"] or ())
+    return Selection(options["namespace"] or None, options["pod"] or None, labels, options["source_node"] or None)

@@ -6,12 +6,12 @@
     prepared    the API's half is there and proved, the line between the nodes is made
     frozen      from here on clients wait. All containers are dumped, and their images on the target
     given_up    the tickets are left, and the source stays frozen even without the controller
-    replaced    the source's pod is told to end. Before this, whatever fails, it runs on as if nothing had been
-    ended       the frozen processes were killed, before they had done anything more
+                its pod is told to end. Before this, whatever fails, it runs on as if nothing had been
+    replaced    its node has answered that it never runs on, so that the tickets may be used
     running     the replacement's containers are those that were dumped
 
-A ticket is good only as long as the source is frozen for sure: it has the source's time, until that can never run on.
-So whoever is killed at whatever moment, never both of them go on.
+The tickets are pending until then: whoever creates the replacement's containers waits. So whoever is killed at whatever
+moment, or cut off, never both of them go on.
 
 Private to this collection: no promise of compatibility to anybody else.
 """
@@ -28,11 +28,13 @@ from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from .._kube.api import ApiSession, Thing
 from .._kube.restore_wait import statuses
-from . import volumes
+from . import anew, volumes
 from .agents import Agent
+from .clock import Clock, Tell
 from .plan import Plan
 from .replacement import Replacement
 from .state import State
+from .verify import Request, verify
 
 SHORT, LONG = 30.0, 120.0
 """Seconds for an answer of an agent: for what takes a moment, and for what may take longer than that."""
@@ -42,13 +44,19 @@ LEAST = 3.0
 
 MARGIN = 1.0
 GIVEN_SECONDS = 24 * 3600.0
+YIELD_SECONDS = 60.0
+"""For how long it stays frozen while its pod is told to end, should its node be cut off at that very moment."""
+
+ENDING_SECONDS = 20.0
+"""For how long to see the kubelet stop the source. Its node ends it later as well, when the kubelet does."""
+
 PROOF_SECONDS = 10.0
 PENDING_SECONDS = 100.0
 """For how long a replacement may wait for its tickets: a kubelet gives up after two minutes (runtimeRequestTimeout)."""
 
 INTERVAL = 0.1
+NOT_SEEN = "The source's processes were not seen to end"
 
-Tell = t.Callable[[str], None]
 Item = dict[str, t.Any]
 
 
@@ -58,7 +66,7 @@ class Wishes:
 
     ``dump``: the fields of _dump.dumping.Options and ``checkpoint_directory``. ``frozen``: seconds for which the
     containers may be frozen at most. ``wait``: seconds for the replacement to run. ``address`` and ``port``: where the
-    target waits, "" and 0 for any.
+    target waits, "" and 0 for any. ``verify``: what the replacement has to answer.
     """
 
     dump: Item
@@ -68,22 +76,7 @@ class Wishes:
     accept: tuple[str, ...] = ()
     address: str = ""
     port: int = 0
-
-
-class Clock:
-    """How long each step took, and which is under way, for people."""
-
-    def __init__(self, tell: Tell) -> None:
-        self.seconds: dict[str, float] = {}
-        self._tell = tell
-
-    @contextlib.contextmanager
-    def step(self, name: str, text: str) -> t.Iterator[None]:
-        """Measure one."""
-        begun = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - begun, 3)
-        self._tell(f"{text}: {self.seconds[name]:.2f} s")
+    verify: Request | None = None
 
 
 class Move:
@@ -109,6 +102,8 @@ class Move:
         self._warnings: list[str] = []
         self._volumes = volumes.carried(plan.source)
         self._facts: Item = {}
+        self._uid = ""
+        self._former = plan
 
     def run(self, identity: str) -> Item:
         """All of it; what it took. Raises CheckpointError, with ``undone`` in its details: whether all is as before."""
@@ -152,8 +147,7 @@ class Move:
         line = {"addresses": offer["addresses"], "port": offer["port"], "identity": identity}
         self._source.ask("connect", SHORT, seconds=seconds, idle=wishes.frozen, **line)
         self._facts["engines"] = facts["engines"]
-        if self._stop.is_set():
-            raise CheckpointError("interrupted", "The move was interrupted", hint="Run it again")
+        self._go_on()
         return receiving
 
     def _freeze(self, receiving: int) -> float:
@@ -167,33 +161,31 @@ class Move:
             landed = self._target.wait(receiving, SHORT)
         self._facts.update(dumped, landed=landed["bytes"])
         with self._clock.step("ticket", "Tickets left"):
-            asked = time.monotonic()
             left = float(self._source.ask("hold", SHORT, least=LEAST)["left"])
             if not self._replacement.before_freeze:
+                # It says what is wrong with them, as long as that can be mended.
                 self._target.ask("leave", SHORT, seconds=left - MARGIN, **self._rights)
+                self._target.ask("pend", SHORT, seconds=PENDING_SECONDS)
             self._target.ask("hold", SHORT)
-            self._state.step("given_up")
-        # The tickets' time was counted from a little later than the source's.
-        if time.monotonic() - asked > MARGIN:
-            raise CheckpointError(
-                "too_slow",
-                "The nodes answer too slowly for a move: the tickets might outlast the time of the source",
-                hint="See what the nodes, or the network to them, are busy with",
-            )
-        if self._stop.is_set():
-            raise CheckpointError("interrupted", "The move was interrupted", hint="Run it again")
-        if self._replacement.before_freeze:
-            # With its ticket the replacement goes on at once.
-            self._source.ask("give", SHORT)
-            return begun
+            # Its pod is told to end only after it has yielded, and so no earlier does it run on.
+            self._state.step("given_up", until=time.time() + YIELD_SECONDS)
+        self._go_on()
         with self._clock.step("replace", "Source told to end"):
-            self._replacement.replace()
+            # Whoever cannot answer any more is not told to end.
+            self._source.ask("give", SHORT, seconds=YIELD_SECONDS)
+            if not self._replacement.before_freeze:
+                self._replacement.replace()
         return begun
 
-    def _name_target(self) -> None:
-        plan = self._plan
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise CheckpointError("interrupted", "The move was interrupted", hint="Run it again")
+
+    def _name_target(self, plan: Plan | None = None) -> list[str]:
+        """The containers whose tickets are there."""
+        plan = plan or self._plan
         name = {"namespace": plan.namespace, "pod": plan.replacement, "containers": plan.names}
-        self._target.ask("name", SHORT, number=plan.number, **name)
+        return list(self._target.ask("name", SHORT, number=plan.number, **name)["tickets"])
 
     def _make_replacement_wait(self) -> None:
         """Have the replacement be made, up to where its containers wait for their tickets, while the source runs on."""
@@ -215,50 +207,81 @@ class Move:
         found = {each["type"]: each["status"] for each in (pod.get("status") or {}).get("conditions") or []}
         return found.get("PodReadyToStartContainers") == "True"
 
-    def again(self) -> Item:
-        """Go on with a move whose controller was killed, or undo it; ``outcome`` in the result says which.
-
-        Raises CheckpointError as :meth:`run`.
-        """
-        plan = self._plan
-        self._source.ask("name", SHORT, namespace=plan.namespace, pod=plan.pod, containers=plan.names)
-        self._name_target()
-        if not self._is_told_to_end() and not self._is_replaced():
-            problems = self._undo()
-            if problems:
-                raise problems[0]
-            return {"outcome": "undone", "move": plan.number, "warnings": []}
-        with self._clock.step("replace", "Source told to end"):
-            self._replacement.replace()
-        return self._forward(None)
-
-    def _forward(self, frozen: float | None) -> Item:
-        """From here on only forward: the images on the target are the state. ``frozen``: when that began, if known."""
-        plan = self._plan
-        # Both are on their way before anything is written down: milliseconds count here.
-        giving = self._source.say("give")
-        ending = self._source.say("end", seconds=self._wishes.wait)
-        renewing = self._target.say("renew", seconds=GIVEN_SECONDS, **self._rights)
-        self._state.step("replaced")
+    @contextlib.contextmanager
+    def _telling(self) -> t.Iterator[None]:
+        """Have an error say that only forward is left to go."""
         try:
+            yield
+        except CheckpointError as error:
+            error.details.update(undone=False, move=self._plan.number, state_file=self._state.path)
+            told = f"Nothing is lost: the images are on {self._plan.target}; run it again to go on"
+            error.hint = f"{error.hint}. {told}".strip(". ")
+            raise
+
+    def _give(self) -> None:
+        """Have the source never run on. Raises CheckpointError where that is not known."""
+        if self._state.reached("replaced"):
+            return
+        try:
+            self._source.ask("give", SHORT)
+        except CheckpointError as error:
+            if anew.node_is_out(self._session, self._plan.node):
+                self._warnings.append(f"{NOT_SEEN}: {error}")
+                return
+            if error.code != "not_frozen":
+                error.hint += f". If {self._plan.node} is off for good, say so by the taint {anew.OUT_OF_SERVICE}"
+                raise
+            # That nothing of it is left is as good; what has come to run on is not.
+            self._source.ask("end", ENDING_SECONDS + SHORT, seconds=ENDING_SECONDS)
+            until = max((step.get("until", 0.0) for step in self._state.steps), default=0.0)
+            if time.time() >= until:
+                self._warnings.append("The source may have run on before it ended: what it did then is lost")
+
+    def _forward(self, frozen: float | None, made: Thing | None = None) -> Item:
+        """From here on only forward: the images on the target are the state. ``frozen``: when that began, if known."""
+        with self._telling():
             with self._clock.step("give", "Source given away"):
-                self._noting("The source could not be given away", self._source, giving)
-                self._noting("The tickets are short", self._target, renewing)
+                self._give()
+                renewing = self._target.say("renew", seconds=GIVEN_SECONDS, uid=self._uid, **self._rights)
+                self._state.step("replaced")
+                self._target.wait(renewing, SHORT)
+            ending = self._ending()
             with self._clock.step("start", "Replacement running"):
-                made = self._replacement.wait(Deadline(self._wishes.wait), self._stop)
+                made = made or self._replacement.wait(Deadline(self._wishes.wait), self._stop)
             down = None if frozen is None else round(time.monotonic() - frozen, 3)
-            self._noting("The source's processes were not killed", self._source, ending)
             with self._clock.step("verify", "Verified"):
                 receipts = self._prove(made)
-            self._state.step("running", warnings=self._warnings)
+            self._state.step("running")
+        self._see_ended(ending)
+        return self._finish(made, down, receipts)
+
+    def _ending(self) -> int | None:
+        try:
+            return self._source.say("end", seconds=ENDING_SECONDS)
         except CheckpointError as error:
-            error.details.update(undone=False, move=plan.number, state_file=self._state.path)
-            error.hint = f"{error.hint}. Nothing is lost: the images are on {plan.target}; run it again to go on".strip(
-                ". "
-            )
-            raise
+            self._warnings.append(f"{NOT_SEEN}: {error}")
+            return None
+
+    def _see_ended(self, number: int | None) -> None:
+        """It does not change anything any more: where it failed, people are told."""
+        try:
+            if number is not None:
+                self._source.wait(number, ENDING_SECONDS + MARGIN)
+        except CheckpointError as error:
+            self._warnings.append(f"{NOT_SEEN}: {error}")
+
+    def _finish(self, made: Thing, down: float | None, receipts: Item) -> Item:
+        """The last part, once the replacement's containers are the dumped ones: of the API's half nothing stays."""
+        plan = self._plan
         with self._clock.step("clean", "Cleaned up"):
             self._replacement.clean()
+        verified = self._verify(made)
+        with self._clock.step("discard", "Images removed"):
+            if self._former.replacement != plan.replacement:
+                # Until its pod was gone, they kept it from starting from its image.
+                self._name_target(self._former)
+                self._target.ask("take_back", SHORT)
+                self._name_target()
             self._target.ask("discard", SHORT)
             self._state.end("moved")
         return {
@@ -269,21 +292,31 @@ class Move:
             "seconds": self._clock.seconds,
             "down_seconds": down,
             "receipts": receipts,
+            "verified": verified,
             "warnings": self._warnings,
             **self._facts,
         }
+
+    def _verify(self, made: Thing) -> bool | None:
+        """Whether it answers as it shall; ``None`` if nobody asked. Raises CheckpointError ``verify_failed``."""
+        if self._wishes.verify is None:
+            return None
+        plan = self._plan
+        try:
+            with self._clock.step("answer", "Answers as it shall"):
+                verify(self._session, made, self._wishes.verify, self._stop)
+        except CheckpointError as error:
+            self._state.step(error.code, reason=error.reason, message=error.message, images=plan.target)
+            error.details.update(undone=False, verified=False, move=plan.number, state_file=self._state.path)
+            error.hint += f". It cannot go back; its images stay on {plan.target}. Mend it and run this again, or "
+            error.hint += "without verify to have it as it is: that removes them"
+            raise
+        return True
 
     def _prove(self, made: Thing) -> Item:
         """See that what runs is what was dumped. Raises CheckpointError as the target's prove()."""
         ids = {name: str(statuses(made)[name].get("containerID") or "") for name in self._plan.names}
         return dict(self._target.ask("prove", PROOF_SECONDS + SHORT, containers=ids, seconds=PROOF_SECONDS)["receipts"])
-
-    def _noting(self, what: str, agent: Agent, number: int) -> None:
-        """The answer to a word that cannot change anything any more: where it failed, people are told."""
-        try:
-            agent.wait(number, self._wishes.wait + SHORT)
-        except CheckpointError as error:
-            self._warnings.append(f"{what}: {error}")
 
     def _roll_back(self, error: BaseException) -> None:
         """Undo it if nobody can have begun to use the images. Adds what came of it to the error."""
@@ -292,11 +325,14 @@ class Move:
         else:
             problems = self._undo()
             details = {"undone": not problems, "problems": [str(problem) for problem in problems]}
+            if problems and isinstance(error, CheckpointError):
+                told = "Not all could be undone: run it again to have the rest undone"
+                error.hint = ". ".join(filter(None, (error.hint, told)))
         if isinstance(error, CheckpointError):
             error.details.update(details)
 
-    def _undo(self) -> list[CheckpointError]:
-        """Everything as it was before; what stood in the way."""
+    def _undo(self, *, put_back: bool = True) -> list[CheckpointError]:
+        """Everything as it was before; what stood in the way. ``put_back``: whether the source's pod is there."""
         problems: list[CheckpointError] = []
 
         def trying(work: t.Callable[[], t.Any]) -> t.Any:
@@ -321,10 +357,11 @@ class Move:
                 )
             )
             return problems
-        if back is not None or not self._state.reached("given_up"):
-            trying(lambda: self._source.ask("resume", SHORT))
-        # Otherwise the tickets end by themselves, and a little later the source runs on by itself.
-        trying(self._replacement.undo)
+        # Where nobody could be asked, the tickets are pending, and stay so: nobody makes them good any more.
+        if self._state.reached("given_up"):
+            trying(lambda: self._state.step("resumed"))
+        trying(lambda: self._source.ask("resume", SHORT))
+        trying(self._replacement.undo if put_back else self._replacement.clean)
         trying(lambda: self._target.ask("discard", SHORT))
         if not problems:
             self._state.end("undone")
@@ -335,13 +372,6 @@ class Move:
         """What tickets say; of rights, the next run for a pod may say something else."""
         rights = {"security": self._wishes.security, "accept": list(self._wishes.accept)}
         return {**rights, "volumes": self._volumes}
-
-    def _is_replaced(self) -> bool:
-        """Whether the replacement is there beside the source, where that ends later."""
-        if self._replacement.source_ends_with == "replace" or not self._state.reached("given_up"):
-            return False
-        pod = self._session.pod(self._plan.namespace, self._plan.replacement)
-        return pod is not None and pod["metadata"]["uid"] != self._plan.uid
 
     def _is_told_to_end(self) -> bool:
         """Whether the source's pod is gone, or going; also where nobody can say so."""

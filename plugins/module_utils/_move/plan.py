@@ -125,19 +125,12 @@ def make(
     if its_owner is not None:
         found += owner.checks(session, its_owner, source, scaled=way == "replacement_first")
         found += _of_way(its_owner, way)
-    failed = [check for check in found if check.result == "failed"]
-    if failed or node is None:
-        raise CheckpointError(
-            "preflight_failed",
-            "; ".join(check.reason for check in failed),
-            hint="; ".join(dict.fromkeys(check.hint for check in failed if check.hint)),
-            checks=[dataclasses.asdict(check) for check in sorted(found)],
-        )
+    require(found)
     return Plan(
         number=new_number(),
         source=source,
         target=target,
-        hostname=_hostname(node, target),
+        hostname=_hostname(t.cast("Thing", node), target),
         runtime_class=runtime_class,
         owner=its_owner,
         way=way,
@@ -147,6 +140,18 @@ def make(
         patience=probes.patience(source),
         checks=tuple(sorted(found)),
     )
+
+
+def require(found: t.Sequence[Check]) -> None:
+    """Raise CheckpointError ``preflight_failed`` with all ``checks`` where one of them failed."""
+    failed = [check for check in found if check.result == "failed"]
+    if failed:
+        raise CheckpointError(
+            "preflight_failed",
+            "; ".join(check.reason for check in failed),
+            hint="; ".join(dict.fromkeys(check.hint for check in failed if check.hint)),
+            checks=[dataclasses.asdict(check) for check in sorted(found)],
+        )
 
 
 def redirected(session: ApiSession, plan: Plan, target: str) -> Plan:

@@ -27,6 +27,7 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
     Api,
     pod,
 )
+from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import undocumented
 
 # An agent that starts, and its logs: what ssh was called with.
 SSH = """#!/bin/sh
@@ -90,17 +91,21 @@ def url() -> t.Iterator[str]:
         yield running.url
 
 
-def test_check_mode_says_how_and_logs_in_nowhere(site: Site, url: str) -> None:
+def test_check_mode_says_how_and_that_the_nodes_cannot_be_asked(site: Site, url: str) -> None:
     result = site.migrate(url, "--check")
     assert (result["changed"], result["outcome"], result["way"]) == (True, None, "bare"), site.output
     assert (result["source"], result["node"], result["frozen_limit"]) == ("n1", "n2", 30)
-    assert {check["result"] for check in result["checks"]} <= {"passed", "warning", "skipped"}
-    assert site.called() == "" and not (site.folder / "state").exists()
+    results = {check["name"]: check["result"] for check in result["checks"]}
+    assert results["nodes"] == "warning" and set(results.values()) <= {"passed", "warning", "skipped"}
+    assert undocumented(result, module.RETURN) == [] and not (site.folder / "state").exists()
 
 
 def test_what_is_there_already(site: Site, url: str) -> None:
     result = site.migrate(url, node="n1")
-    assert (result["changed"], result["outcome"]) == (False, None)
+    assert (result["changed"], result["outcome"]) == (False, "there"), site.output
+    (entry,) = result["moves"]
+    assert (entry["outcome"], entry["code"], entry["undone"]) == ("there", "already_there", None)
+    assert undocumented(result, module.RETURN) == []
 
 
 def test_a_pod_that_is_not_there(site: Site, url: str) -> None:
@@ -156,12 +161,14 @@ def test_a_move_that_was_begun_is_taken_up_first(site: Site, url: str) -> None:
 
 
 def test_the_options_are_those_that_are_documented() -> None:
-    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
-    assert documented.keys() == arguments.SPEC.keys()
-    for name, option in arguments.SPEC.items():
-        told = {
-            key: documented[name][key]
-            for key in ("type", "elements", "choices", "default", "required")
-            if key in documented[name]
-        }
-        assert told == option, name
+    assert _documented(yaml.safe_load(module.DOCUMENTATION)["options"]) == arguments.SPEC
+
+
+def _documented(options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The options as an argument spec."""
+    known = ("type", "elements", "choices", "default", "required")
+    spec = {name: {key: value for key, value in option.items() if key in known} for name, option in options.items()}
+    for name, option in options.items():
+        if "suboptions" in option:
+            spec[name]["options"] = _documented(option["suboptions"])
+    return spec

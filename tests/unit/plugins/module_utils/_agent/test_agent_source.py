@@ -225,6 +225,9 @@ class Steps:
         self.pod.freeze(self._name)
         self._did("freeze")
 
+    def write_back(self, _limits: t.Any) -> None:
+        """What is written to volumes, before and after the freeze."""
+
     def dump(self, _pages: t.Any, limits: t.Any) -> None:
         limits.check()
         self._did("dump")

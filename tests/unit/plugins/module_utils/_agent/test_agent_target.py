@@ -210,3 +210,17 @@ def test_pending_tickets_become_real_ones_when_the_images_are_there(place: Place
     assert (ticket.security, ticket.accept, list(ticket.volumes)) == ("clamp", ("seccomp",), ["/data"])
     place.target.close()
     assert place.left() == ([], [])
+
+
+def test_renewed_tickets_may_be_for_one_pod_alone(place: Place) -> None:
+    place.target.pend(20)
+    place.fill()
+    assert place.target.renew(0, "clamp", [], {}) == {"tickets": NAMES}
+    place.target.pend(20)
+    assert place.target.renew(1000, "clamp", [], {}, uid="one") == {"tickets": NAMES}
+    ticket = place.tickets.get(APP)
+    assert ticket is not None and ticket.pod_uid == "one"
+    assert place.target.renew(1000, "clamp", [], {}, uid="other") == {"tickets": NAMES}
+    ticket = place.tickets.get(APP)
+    assert ticket is not None and ticket.pod_uid == "other"
+    place.target.close()

@@ -312,6 +312,18 @@ def test_one_that_was_given_never_runs_on_and_is_killed_when_the_kubelet_stops_i
     wait_until(lambda: records.get(ID) is None)
 
 
+def test_one_that_was_given_for_a_while_runs_on_after_it(
+    records: Records, process: subprocess.Popen[bytes], tmp_path: pathlib.Path
+) -> None:
+    made = record(process, FROZEN, 60)
+    records.put(made)
+    ending.give(NAME, base=str(tmp_path))
+    ending.give(NAME, 0.5, base=str(tmp_path))
+    os.close(switch.start(made, records))
+    wait_until(lambda: not stopped(process.pid))
+    wait_until(lambda: records.get(ID) is None)
+
+
 def test_what_runs_on_cannot_be_given_any_more(
     records: Records, process: subprocess.Popen[bytes], tmp_path: pathlib.Path
 ) -> None:

@@ -38,6 +38,9 @@ its turn. A code is also found in the phase ``select`` when it is the API server
 only where the text below says *sent again*: the request certainly did nothing then.
 
 Several answers can lead to one code. Each is listed with where it was seen.
+
+Every module that fails gives such a code. Those of other modules are in their own documentation, and those of a move in
+:ref:`its guide <ansible_collections.checkpoint_restore.kubernetes.docsite.guide_migrate>`.
 """
 
 

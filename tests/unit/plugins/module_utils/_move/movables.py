@@ -22,6 +22,48 @@ Thing = dict[str, t.Any]
 SHOP = "/api/v1/namespaces/shop"
 APPS = "/apis/apps/v1/namespaces/shop"
 CLASS = "checkpoint-restore"
+
+TOLD: Thing = {
+    "machine": {"architecture": "x86_64", "kernel": "6.18.44", "cgroup": "v2", "gpu": {"nvidia": [], "amd": []}},
+    "criu": {"version": "4.2.1", "plugins": []},
+    "runtime": {"name": "cri-o", "version": "1.36.3"},
+    "flags": ["avx", "avx2", "fpu", "xsave"],
+    "checks": [{"name": "criu", "result": "passed", "reason": "CRIU 4.2.1 is installed", "hint": ""}],
+    "containers": {
+        "app": {
+            "engine": "cri-o",
+            "runtime": "runc",
+            "program": "/usr/local/sbin/runc",
+            "processes": 1,
+            "memory": 184320,
+            "rootfs": 12,
+            "volumes": 0,
+            "terminal": False,
+            "devices": [],
+            "connections": [],
+        }
+    },
+    "images": {"app": "a" * 64},
+}
+"""What an agent tells of the source, see _agent/look.py."""
+
+OFFERED: Thing = {
+    **{name: TOLD[name] for name in ("machine", "criu", "flags")},
+    "runtime": {"name": "containerd", "version": "2.1.9"},
+    "checks": [
+        {"name": name, "result": "passed", "reason": "It is there", "hint": ""}
+        for name in ("criu", "handler", "restore_runtime")
+    ],
+    "handler": {"name": CLASS, "path": "/opt/front", "kind": "runc", "version": "1.1.15", "criu": None},
+    "memory": 8 << 30,
+    "rooms": {
+        name: {"path": f"/var/lib/{name}", "free": 40 << 30, "device": 1} for name in ("images", "storage", "volumes")
+    },
+    "images": {"app": "a" * 64},
+    "socket": "/run/containerd/containerd.sock",
+}
+"""What one tells of the target."""
+
 POLICIES = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings")
 
 

@@ -99,14 +99,26 @@ def test_one_that_is_killed_is_missed() -> None:
         assert lost.value.code == "agent_lost"
 
 
-def test_one_that_is_silent() -> None:
+def test_one_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     with started() as agent:
         name(agent)
         os.kill(agent._process.pid, signal.SIGSTOP)
         with pytest.raises(CheckpointError) as lost:
             agent.ask("hold", 0.2)
         assert lost.value.code == "agent_silent"
+        # Nobody waits for long any more, until it is heard again.
+        monkeypatch.setattr(agents, "AGAIN_SECONDS", 0.1)
+        with pytest.raises(CheckpointError) as lost:
+            agent.ask("hold", 1000)
+        assert lost.value.code == "agent_silent"
         os.kill(agent._process.pid, signal.SIGCONT)
+
+
+def test_one_that_is_absent() -> None:
+    agent = agents.Absent("n1", CheckpointError("agent_not_started", "No agent"))
+    with agent, pytest.raises(CheckpointError) as lost:
+        agent.ask("give", 1)
+    assert lost.value.code == "agent_not_started" and agent.answered(1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

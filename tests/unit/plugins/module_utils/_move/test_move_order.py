@@ -8,6 +8,7 @@ What agents do is not here: that is run on the laboratory.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import threading
 import typing as t
@@ -17,7 +18,14 @@ import yaml
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import Server
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import moving, objects, state, ways
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import (
+    moving,
+    objects,
+    state,
+    taking_up,
+    verify,
+    ways,
+)
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import plan as plans
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_migrate
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube.scripted import (
@@ -40,6 +48,8 @@ Thing = dict[str, t.Any]
 
 POD = f"{SHOP}/pods/web-0"
 ANSWERS: dict[str, Thing] = {
+    "name": {"images": [], "tickets": []},
+    "renew": {"tickets": ["app"]},
     "open": {"addresses": ["192.0.2.1"], "port": 4711},
     "prepare": {"engines": ["cri-o"]},
     "dump": {"bytes": 7, "files": 1, "freeze_seconds": 0.01},
@@ -142,17 +152,18 @@ class Play:
         self.move = self._made(ways.begin(self.session, self.plan, folder))
         log.clear()
 
-    def _made(self, begun: tuple[t.Any, state.State]) -> moving.Move:
+    def _made(self, begun: tuple[t.Any, state.State], kind: type[moving.Move] = moving.Move) -> t.Any:
         self.state = begun[1]
         both = t.cast("t.Any", (self.source, self.target))
-        return moving.Move(self.session, self.plan, begun, both, self.wishes, self.stop, lambda _text: None)
+        return kind(self.session, self.plan, begun, both, self.wishes, self.stop, lambda _text: None)
 
     def again(self) -> Thing:
         """As another process takes it up, with agents that know nothing."""
         self.state.close()
         self.source, self.target = Script("source", self.log), Script("target", self.log)
         self.log.clear()
-        return self._made(ways.resume(self.session, self.plan.number, self.folder)).again()
+        begun = ways.resume(self.session, self.plan.number, self.folder)
+        return dict(self._made(begun, taking_up.TakenUp).again())
 
     def fail(self) -> CheckpointError:
         with pytest.raises(CheckpointError) as failed:
@@ -182,12 +193,14 @@ def test_the_order_of_a_move(play: Play) -> None:
         "source dump",
         "source hold",
         "target leave",
+        "target pend",
         "target hold",
+        "source give",
         "api evict web-0",
         "api create web-0",
         "source give",
-        "source end",
         "target renew",
+        "source end",
         "target prove",
         "api delete checkpoint-restore-move-uid-web-0",
         "target discard",
@@ -222,6 +235,7 @@ BACK = [
         ("target", "receive"),
         ("source", "hold"),
         ("target", "leave"),
+        ("target", "pend"),
         ("target", "hold"),
     ],
 )
@@ -248,15 +262,17 @@ def test_an_api_server_that_fails_at_the_last_moment(play: Play) -> None:
     assert play.fail().details["undone"] is True and play.log[-5:] == BACK
 
 
-def test_a_target_that_is_lost_with_its_tickets_leaves_the_source_frozen_until_they_have_ended(play: Play) -> None:
+def test_a_target_that_is_lost_with_its_tickets_can_have_them_used_by_nobody(play: Play) -> None:
     said = "Cannot evict pod as it would violate the pod's disruption budget."
     play.api.refusals["POST", f"{POD}/eviction"] = status_object(429, said)
     play.target.fails["take_back"] = "agent_lost"
     error = play.fail()
     assert error.details["undone"] is False and play.state.outcome is None
-    assert "source resume" not in play.log
+    assert "source resume" in play.log
+    # It ran on: what was dumped then is old, even if somebody deletes the pod meanwhile.
+    del play.api.objects[POD]
     assert play.again() == {"outcome": "undone", "move": play.plan.number, "warnings": []}
-    assert play.log[-3:-1] == ["target take_back", "source resume"] and play.state.outcome == "undone"
+    assert play.state.outcome == "undone" and play.state.owed == [] and "api create web-0" not in play.log
 
 
 def test_a_ticket_that_was_claimed_lets_nobody_go_back(play: Play) -> None:
@@ -281,22 +297,51 @@ def test_who_is_stopped_while_it_is_dumped_goes_back(play: Play) -> None:
     assert play.log[-5:] == BACK and "api evict web-0" not in play.log
 
 
-def test_tickets_that_might_outlast_the_sources_time_are_taken_back(
-    play: Play, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(moving, "MARGIN", 0.0)
+def test_that_nobody_saw_the_source_end_is_told(play: Play) -> None:
+    play.source.fails["end"] = "some_code"
+    result = play.move.run("certificate")
+    assert len(result["warnings"]) == 1 and "It failed to end" in result["warnings"][0]
+    assert play.state.outcome == "moved"
+
+
+def second_give_fails(play: Play, code: str) -> None:
+    said = play.source.say
+
+    def say(do: str, /, **arguments: t.Any) -> int:
+        if do == "give" and "seconds" not in arguments:
+            play.source.fails["give"] = code
+        return said(do, **arguments)
+
+    play.source.say = say  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("word", ["give", "renew"])
+def test_without_the_sources_word_nobody_uses_the_images(play: Play, word: str) -> None:
+    if word == "give":
+        second_give_fails(play, "agent_lost")
+    else:
+        play.target.fails["renew"] = "agent_lost"
     error = play.fail()
-    assert (error.code, error.details["undone"]) == ("too_slow", True)
+    assert (error.code, error.details["undone"]) == ("agent_lost", False) and play.state.outcome is None
+    assert ("target renew" in play.log) == (word == "renew") and "source resume" not in play.log
+    assert play.again()["outcome"] == "moved"
+    assert ("source give" in play.log) == (word == "give") and "target renew" in play.log
+
+
+def test_a_source_that_cannot_answer_any_more_is_not_told_to_end(play: Play) -> None:
+    play.source.fails["give"] = "agent_silent"
+    error = play.fail()
+    assert (error.code, error.details["undone"]) == ("agent_silent", True)
     assert play.log[-5:] == BACK and "api evict web-0" not in play.log
 
 
-@pytest.mark.parametrize("word", ["give", "end", "renew"])
-def test_what_cannot_change_anything_any_more_is_told(play: Play, word: str) -> None:
-    agent = play.target if word == "renew" else play.source
-    agent.fails[word] = "some_code"
-    result = play.move.run("certificate")
-    assert len(result["warnings"]) == 1 and f"It failed to {word}" in result["warnings"][0]
-    assert play.state.outcome == "moved"
+def test_a_source_that_has_come_to_run_on_keeps_the_images_unused(play: Play) -> None:
+    second_give_fails(play, "not_frozen")
+    play.source.fails["end"] = "not_frozen"
+    error = play.fail()
+    assert (error.code, error.details["undone"]) == ("not_frozen", False) and "target renew" not in play.log
+    # Gone altogether, it needs no word.
+    assert play.again()["outcome"] == "moved"
 
 
 def test_a_replacement_that_is_not_what_was_dumped_is_no_success_and_taken_up_again(play: Play) -> None:
@@ -308,9 +353,9 @@ def test_a_replacement_that_is_not_what_was_dumped_is_no_success_and_taken_up_ag
     assert play.again()["outcome"] == "moved"
     assert play.log[:2] == ["source name", "target name"]
     assert [line for line in play.log if line.startswith(("source", "target"))][2:] == [
-        "source give",
-        "source end",
+        "target name",
         "target renew",
+        "source end",
         "target prove",
         "target discard",
     ]
@@ -380,8 +425,8 @@ def test_the_order_with_the_replacement_first(first: Play) -> None:
         "target hold",
         "source give",
         "source give",
-        "source end",
         "target renew",
+        "source end",
         "api patch scale",
         "target prove",
         "target discard",
@@ -413,3 +458,75 @@ def test_one_that_was_killed_when_the_source_was_given_is_finished_by_the_next(f
     t.cast("Deployed", first.api).run()
     assert first.again()["outcome"] == "moved"
     assert "target renew" in first.log and "source resume" not in first.log and POD not in first.api.objects
+
+
+@pytest.mark.parametrize("then", ["moved", "gone"])
+def test_a_replacement_that_does_not_answer_keeps_its_images_until_somebody_takes_it_as_it_is(
+    play: Play, then: str
+) -> None:
+    play.move._wishes = dataclasses.replace(play.wishes, verify=verify.Request(8080, "/", 0.1))
+    error = play.fail()
+    assert (error.code, error.details["undone"], error.details["verified"]) == ("verify_failed", False, False)
+    assert play.log[-2:] == ["target prove", "api delete checkpoint-restore-move-uid-web-0"]
+    assert play.state.outcome is None and play.state.steps[-1]["name"] == "verify_failed" and play.state.owed == []
+    if then == "gone":
+        del play.api.objects[POD]
+    result = play.again()
+    assert result["outcome"] == then and play.state.outcome == "moved"
+    assert play.log == ["source name", "target name", "target discard"] and result.get("verified") is None
+
+
+def replaced(play: Play, **status: t.Any) -> Thing:
+    """Its controller was killed after the replacement was made."""
+    for name in ("prepared", "freezing", "given_up", "replaced"):
+        play.state.step(name)
+    made = pod("web-0", "n2")
+    made["metadata"].update(uid="uid-made", annotations={objects.MOVE: play.plan.number})
+    made["status"].update(status)
+    play.api.objects[POD] = made
+    return made
+
+
+def test_a_replacement_that_failed_is_made_anew_by_the_next(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = {"name": "app", "restartCount": 0, "state": {"waiting": {"reason": "CreateContainerError"}}}
+    replaced(play, containerStatuses=[failed])
+    monkeypatch.setitem(ANSWERS, "name", {"images": ["app"], "tickets": ["app"]})
+    assert play.again()["outcome"] == "moved"
+    log = [line for line in play.log if line != "target name"]
+    # In this order: it cannot use the tickets, it is gone, and only the new one can.
+    wanted = ["target renew", "target pend", "api delete web-0", "api create web-0", "target renew", "target prove"]
+    assert [line for line in log if line in wanted] == wanted
+    assert play.target.told["renew"]["uid"] == play.api.objects[POD]["metadata"]["uid"] != "uid-made"
+    assert "source give" not in play.log and "source resume" not in play.log
+
+
+def test_a_replacement_whose_ticket_is_in_use_is_left_alone(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    replaced(play)
+    monkeypatch.setattr(taking_up.anew, "failed", lambda *_arguments: True)
+    monkeypatch.setattr(taking_up.anew, "runs", lambda *_arguments: False)
+    monkeypatch.setitem(ANSWERS, "name", {"images": ["app"], "tickets": ["app"]})
+    monkeypatch.setitem(ANSWERS, "renew", {"tickets": []})
+    assert play.again()["outcome"] == "moved"
+    assert play.api.objects[POD]["metadata"]["uid"] == "uid-made"
+
+
+def test_one_that_runs_at_last_is_not_asked_how_often_it_was_tried(play: Play) -> None:
+    made = replaced(play)
+    made["status"]["containerStatuses"][0]["restartCount"] = 3
+    assert play.again()["outcome"] == "moved" and "target prove" in play.log
+
+
+def test_a_source_whose_node_is_off_for_good_is_not_needed(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    second_give_fails(play, "agent_lost")
+    assert play.fail().details["undone"] is False
+    play.api.objects["/api/v1/nodes/n1"]["spec"] = {"taints": [{"key": taking_up.anew.OUT_OF_SERVICE}]}
+    lost = dict.fromkeys(("name", "give", "end"), "agent_not_started")
+
+    def without(self: Script, name: str, log: list[str]) -> None:
+        made(self, name, log)
+        self.fails = lost if name == "source" else {}
+
+    made = Script.__init__
+    monkeypatch.setattr(Script, "__init__", without)
+    result = play.again()
+    assert result["outcome"] == "moved" and len(result["warnings"]) == 2
