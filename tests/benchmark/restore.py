@@ -4,14 +4,15 @@
 """The restore runtime: what it adds to an ordinary command, and how long it takes from an archive to a running pod.
 
 The archives are those of a small counter and of a program with memory that nothing compresses, as large as MIB in the
-environment says, by default 1024. Both are restored in three ways in turn, from the archive on the node's disk to a pod
+environment says, by default 1024. Both are restored in four ways in turn, from the archive on the node's disk to a pod
 that is ready: by the restore runtime with a ticket for the archive, or for a folder into which it is unpacked before,
-and by containerd itself from an image, which checkpoint_image makes and pushes, as a new one each time. What buildah
-would take in its place is in images.py. The laboratory's containerd is one that restores from images. What the modules
-do on the node is run there as a process, without what Ansible takes to get there, which is the same for all.
+and by containerd itself from an image, which checkpoint_image makes and pushes, or buildah as the documented recipe has
+it, as a new one each time. The laboratory's containerd is one that restores from images. What the modules do on the
+node is run there as a process, without what Ansible takes to get there, which is the same for all. buildah runs on this
+machine, on a copy of the archive, and is not charged for the copying.
 
-Prints tables of medians. Needs the laboratory (`make lab`), whose registry keeps the image until it is taken down, and
-whose node keeps the restore runtime; `make bench` runs it.
+Prints tables of medians. Needs the laboratory (`make lab`), whose registry keeps the images until it is taken down, and
+whose node keeps the restore runtime, and buildah, which is installed on a Debian; `make bench` runs it.
 """
 
 from __future__ import annotations
@@ -100,11 +101,40 @@ def on_node(program: str, *words: str) -> float:
     return float(lab("exec", NODE, "python3", "-c", TIMED, *command).stdout.split()[-1])
 
 
+class Place(t.NamedTuple):
+    """A repository of the laboratory's registry, as buildah on this machine is told of it."""
+
+    ca: str
+    name: str
+
+    def repository(self) -> str:
+        return self.name
+
+
+def place(repository: str) -> Place:
+    facts = json.loads((LAB.parents[1] / ".lab" / "lab.json").read_text())
+    port = REGISTRY.rpartition(":")[2]
+    return Place(facts["ca"], f"{facts['registry_address']}:{port}/{repository}")
+
+
+def by_buildah(archive: str, repository: str, folder: str) -> images.Total:
+    """An image of an archive of this machine, in the laboratory's registry: from, add, config, commit, push."""
+    with tempfile.TemporaryDirectory(dir=folder) as storage:
+        return images.run(images.buildah(archive, place(repository), storage))
+
+
+def copy_here(archive: str, path: str) -> None:
+    with open(path, "wb") as file:
+        subprocess.run([LAB / "lab", "exec", NODE, "cat", archive], stdout=file, check=True)
+
+
 class Source(t.NamedTuple):
-    """A container that was checkpointed: its image, the archive on the node, and what proves that a process is its."""
+    """A container that was checkpointed: its image, the archive on the node and its copy on this machine, and what
+    proves that a process is its."""
 
     image: str
     archive: str
+    copy: str
     size: int
     goes_on: t.Callable[[Cluster, str], bool]
 
@@ -121,11 +151,13 @@ class Round(t.NamedTuple):
         return self.before + self.pod
 
 
-def taken(cluster: Cluster, name: str, image: str, goes_on: t.Callable[[Cluster, str], bool]) -> Source:
+def taken(cluster: Cluster, name: str, image: str, folder: str, goes_on: t.Callable[[Cluster, str], bool]) -> Source:
     raw = f"/api/v1/nodes/{NODE}/proxy/checkpoint/{cluster.namespace}/{name}/app"
     archive = json.loads(kubectl("create", "--raw", raw, "--filename=-", document={}))["items"][0]
     cluster.delete(name)
-    return Source(image, archive, int(node_run(NODE, f"stat --format=%s '{archive}'")), goes_on)
+    copy = os.path.join(folder, f"{name}.tar")
+    copy_here(archive, copy)
+    return Source(image, archive, copy, os.path.getsize(copy), goes_on)
 
 
 def ready(cluster: Cluster, source: Source, pod: dict[str, t.Any]) -> float:
@@ -156,6 +188,16 @@ def by_image(cluster: Cluster, source: Source, name: str) -> Round:
     # A new repository, so that its layer is not there.
     reference = f"{REGISTRY}/{cluster.namespace}/{name}:{int(time.time())}"
     before = on_node(images.OURS, source.archive, reference, "none", "")
+    return from_image(cluster, source, name, reference, before)
+
+
+def by_recipe(cluster: Cluster, source: Source, name: str) -> Round:
+    repository = f"{cluster.namespace}/{name}"
+    before = by_buildah(source.copy, repository, os.path.dirname(source.copy)).wall
+    return from_image(cluster, source, name, f"{REGISTRY}/{repository}:1", before)
+
+
+def from_image(cluster: Cluster, source: Source, name: str, reference: str, before: float) -> Round:
     pod = cluster.pod(name, NODE, source.image)
     pod["spec"]["containers"][0]["image"] = reference
     seconds = ready(cluster, source, pod)
@@ -169,21 +211,24 @@ def by_image(cluster: Cluster, source: Source, name: str) -> Round:
 
 
 def compare(cluster: Cluster, sources: t.Mapping[str, Source]) -> None:
-    print("| archive | way | ticket; image made and pushed | created to ready | of that restore; pull | all | ratio |")
-    print("|---|---|---|---|---|---|---|")
+    print("| archive | way | ticket; image pushed | until ready | of that restore; pull | all | of image | of recipe |")
+    print("|---|---|---|---|---|---|---|---|")
     for name, source in sources.items():
-        rounds: dict[str, list[Round]] = {"restore runtime": [], "the same, unpacked before": [], "by image": []}
+        ways = ("restore runtime", "the same, unpacked before", "by image", "by image, the recipe with buildah")
+        rounds: dict[str, list[Round]] = {way: [] for way in ways}
         for number in range(ROUNDS):
             # In turn, so that what else the machine does weighs on all alike.
-            packed, unpacked, by_images = rounds.values()
+            packed, unpacked, by_images, by_recipes = rounds.values()
             packed.append(by_ticket(cluster, source, f"{name}-ticket-{number}"))
             unpacked.append(by_ticket(cluster, source, f"{name}-folder-{number}", f"{CORE}/{name}-{number}"))
             by_images.append(by_image(cluster, source, f"{name}-image-{number}"))
-        theirs = statistics.median(found.total for found in rounds["by image"])
+            by_recipes.append(by_recipe(cluster, source, f"{name}-recipe-{number}"))
+        peers = [statistics.median(one.total for one in found) for found in (by_images, by_recipes)]
         for way, found in rounds.items():
             before, pod, part = (statistics.median(values) for values in zip(*found))
             total = statistics.median(one.total for one in found)
-            figures = f"{before:.2f} | {pod:.2f} | {part:.2f} | {total:.2f} | {total / theirs:.2f}"
+            ratios = " | ".join(f"{total / theirs:.2f}" for theirs in peers)
+            figures = f"{before:.2f} | {pod:.2f} | {part:.2f} | {total:.2f} | {ratios}"
             print(f"| {source.size / 1e6:.1f} MB | {way} | {figures} |", flush=True)
 
 
@@ -214,13 +259,14 @@ def main() -> None:
     archives: list[str] = []
     try:
         core()
-        with Cluster("bench-restore") as cluster:
+        images.need_buildah()
+        with tempfile.TemporaryDirectory() as folder, Cluster("bench-restore") as cluster:
             cluster.apply(cluster.pod("small", NODE))
             cluster.says("small", "count 2")
-            small = taken(cluster, "small", "counter", counts_on(cluster.ask("small")["since"]))
+            small = taken(cluster, "small", "counter", folder, counts_on(cluster.ask("small")["since"]))
             archives.append(small.archive)
             cluster.hog("large", NODE, mib)
-            large = taken(cluster, "large", "hog", holds(mib))
+            large = taken(cluster, "large", "hog", folder, holds(mib))
             archives.append(large.archive)
             compare(cluster, {"small": small, "large": large})
         print(f"\nLoad afterwards: {os.getloadavg()[0]:.1f}")
