@@ -123,9 +123,9 @@ def by_buildah(archive: str, repository: str, folder: str) -> images.Total:
         return images.run(images.buildah(archive, place(repository), storage))
 
 
-def copy_here(archive: str, path: str) -> None:
-    with open(path, "wb") as file:
-        subprocess.run([LAB / "lab", "exec", NODE, "cat", archive], stdout=file, check=True)
+def copy_here(source: str, destination: str) -> None:
+    with open(destination, "wb") as file:
+        subprocess.run([LAB / "lab", "exec", NODE, "cat", source], stdout=file, check=True)
 
 
 class Source(t.NamedTuple):
