@@ -166,3 +166,27 @@ def test_a_replacement_that_does_not_answer_as_it_shall_is_told_and_its_images_s
     assert node_run(CTD, f"ls -d {images}; true").strip() == ""
     assert cluster.ask("mute")["since"] == since
     cluster.delete("mute")
+
+
+def test_an_account_with_the_job_migrate_moves_pods_in_its_namespaces_only(
+    cluster: Cluster, controller: Controller, undo: t.Callable[[t.Callable[[], t.Any]], None]
+) -> None:
+    """A pod of a StatefulSet: its replacement is made by an admission policy."""
+    kubeconfig = str(controller.directory / "mover")
+    account = {"name": "mover", "jobs": ["migrate"], "namespaces": [cluster.namespace], "dest": kubeconfig}
+    access = {"namespace": cluster.namespace, "accounts": [account]}
+    undo(lambda: controller.task("checkpoint_access", **access, state="absent"))
+    made = controller.task("checkpoint_access", **access)
+    assert made["changed"], made
+    places = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term(CRIO, CTD)]}}
+    cluster.apply(workload(cluster, "StatefulSet", "limited", places, serviceName="limited"))
+    undo(lambda: kubectl("delete", "statefulset", "limited", "--namespace", cluster.namespace, "--wait"))
+    cluster.says("limited-0", "count 2")
+    since = cluster.ask("limited-0")["since"]
+    target = CTD if cluster.get("limited-0")["spec"]["nodeName"] == CRIO else CRIO
+    arguments = {"kubeconfig": kubeconfig, "pod": "limited-0", "node": target}
+    refused = controller.task("checkpoint_migrate", **arguments, namespace="default")
+    assert refused["code"] == "forbidden", refused
+    moved = controller.task("checkpoint_migrate", **arguments, namespace=cluster.namespace)
+    assert moved.get("outcome") == "moved" and moved["way"] == "policy", (moved, controller.output)
+    assert cluster.ask("limited-0")["since"] == since

@@ -15,7 +15,7 @@ import typing as t
 import pytest
 from labkit.cgroups import Cgroup
 from labkit.pki import Pki
-from support import LAB, SOME_NODES, Cluster, Controller, kubectl, lab, node_run, wait_until
+from support import LAB, Cluster, Controller, kubectl, lab, node_run, wait_until
 
 Undo = t.Callable[[t.Callable[[], t.Any]], None]
 Right = tuple[str, str, str]
@@ -263,42 +263,6 @@ def test_restore_makes_pods_in_its_namespaces_only(accounts: Accounts, cluster: 
     pod["metadata"]["namespace"] = "default"
     refused = as_account(kubeconfig, "create", "--filename=-", document=pod)
     assert refused.returncode != 0 and "forbidden" in refused.stderr
-
-
-def test_migrate_moves_a_pod_in_its_namespaces_only(
-    accounts: Accounts, cluster: Cluster, controller: Controller, restore_runtime: None
-) -> None:
-    """A pod of a StatefulSet: its replacement is made by an admission policy."""
-    crio, ctd = SOME_NODES
-    labels = {"app": "moving"}
-    spec = cluster.pod("moving", ctd)["spec"]
-    del spec["nodeName"]
-    here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [crio, ctd]}]}
-    places = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [here]}}
-    spec["affinity"] = {"nodeAffinity": places}
-    cluster.apply(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "StatefulSet",
-            "metadata": {"name": "moving", "namespace": cluster.namespace},
-            "spec": {
-                "serviceName": "moving",
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": spec},
-            },
-        }
-    )
-    cluster.says("moving-0", "count 2")
-    since = cluster.ask("moving-0")["since"]
-    source = cluster.get("moving-0")["spec"]["nodeName"]
-    target = ctd if source == crio else crio
-    arguments = {"kubeconfig": accounts.kubeconfig["migrate"], "pod": "moving-0", "node": target}
-    refused = controller.task("checkpoint_migrate", **arguments, namespace="default")
-    assert refused["code"] == "forbidden", refused
-    moved = controller.task("checkpoint_migrate", **arguments, namespace=cluster.namespace)
-    assert moved.get("outcome") == "moved" and moved["way"] == "policy", (moved, controller.output)
-    assert cluster.ask("moving-0")["since"] == since
-    kubectl("delete", "statefulset", "moving", "--namespace", cluster.namespace, "--wait")
 
 
 def test_a_limit_to_nodes_is_kept_by_kubelets(
