@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import threading
 import typing as t
 import urllib.request
 
-from restore_support import CRIO, CTD, STORE
+from restore_support import CRIO, CTD, STORE, counts
 from support import LAB, Cluster, Controller, kubectl, node_run, wait_until
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -42,11 +41,6 @@ def ask(cluster: Cluster, name: str, port: int = 8080) -> dict[str, t.Any]:
     address = cluster.get(name)["status"]["podIP"]
     with urllib.request.urlopen(f"http://{address}:{port}/", timeout=10) as answer:
         return dict(json.load(answer))
-
-
-def counts(cluster: Cluster, name: str) -> list[int]:
-    """The numbers that a counter printed since its container is there."""
-    return [int(number) for number in re.findall(r"^count (\d+)$", cluster.logs(name), re.MULTILINE)]
 
 
 def counts_on(cluster: Cluster, name: str, more_than: int) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import typing as t
 
@@ -75,6 +76,11 @@ def first_pid(cluster: Cluster, node: str, pod: str, container: str = "app") -> 
     statuses = {status["name"]: status for status in cluster.get(pod)["status"]["containerStatuses"]}
     container_id = statuses[container]["containerID"].rpartition("/")[2]
     return int(json.loads(node_run(node, f"crictl inspect {container_id}"))["info"]["pid"])
+
+
+def counts(cluster: Cluster, name: str) -> list[int]:
+    """The numbers that a counter printed since its container is there."""
+    return [int(number) for number in re.findall(r"^count (\d+)$", cluster.logs(name), re.MULTILINE)]
 
 
 def leftovers(node: str) -> str:

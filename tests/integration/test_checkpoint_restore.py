@@ -9,13 +9,12 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import re
 import subprocess
 import typing as t
 
 import pytest
 from labkit import images
-from restore_support import CLASS, CRIO, CTD, STORE, Archives, first_pid, security
+from restore_support import CLASS, CRIO, CTD, STORE, Archives, counts, first_pid, security
 from support import LAB, REGISTRY, Cluster, Controller, kubectl, node_run, wait_until
 
 pytestmark = pytest.mark.usefixtures("restore_runtime")
@@ -40,10 +39,6 @@ class Taken:
     entry: Thing
     before: int
     after: int
-
-
-def counts(cluster: Cluster, name: str) -> list[int]:
-    return [int(number) for number in re.findall(r"^count (\d+)$", cluster.logs(name), re.MULTILINE)]
 
 
 def take(cluster: Cluster, controller: Controller, archives: Archives, source: str, target: str, name: str) -> Taken:

@@ -12,6 +12,7 @@ import subprocess
 import typing as t
 
 import pytest
+from restore_support import counts
 from support import LAB, SOME_NODES, Cluster, Controller, kubectl, node_run
 
 pytestmark = pytest.mark.usefixtures("restore_runtime")
@@ -46,10 +47,6 @@ def sources(cluster: Cluster) -> dict[str, Source]:
         archive = json.loads(kubectl("create", "--raw", path, "--filename=-", document={}))["items"][0]
         found[node] = Source(node, name, archive, before, counts(cluster, name)[-1])
     return found
-
-
-def counts(cluster: Cluster, name: str) -> list[int]:
-    return [int(number) for number in re.findall(r"^count (\d+)$", cluster.logs(name), re.MULTILINE)]
 
 
 def left(node: str, namespace: str) -> str:

@@ -47,7 +47,11 @@ class _Stop(threading.Event):
         self._poll.register(descriptor, select.POLLIN)
 
     def is_set(self) -> bool:
-        return super().is_set() or bool(self._poll.poll(0))
+        return super().is_set() or self.comes(0)
+
+    def comes(self, seconds: float) -> bool:
+        """Wait for so long at most; whether there is something on the input, be it its end."""
+        return bool(self._poll.poll(seconds * 1000))
 
 
 class Agent:
@@ -56,8 +60,6 @@ class Agent:
     def __init__(self, role: str, hearing: int, saying: int, **options: t.Any) -> None:
         self.stop = _Stop(hearing)
         self._hearing = hearing
-        self._poll = select.poll()
-        self._poll.register(hearing, select.POLLIN)
         self._saying = saying
         self._buffer = b""
         self._id: t.Any = None
@@ -78,7 +80,7 @@ class Agent:
                 self._buffer = rest
                 yield json.loads(line)
                 continue
-            if not self._poll.poll(BEAT_SECONDS * 1000):
+            if not self.stop.comes(BEAT_SECONDS):
                 self._id = 0
                 self._tell()
                 continue

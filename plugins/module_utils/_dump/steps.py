@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import secrets
 import time
@@ -170,7 +171,12 @@ class Steps:
 
     def write_back(self, limits: Limits) -> None:
         """See that another node finds in the volumes what the container has written. Raises as shared.write_back()."""
-        shared.write_back(shared.shared(Bundle(self.target.container.bundle)), limits)
+        shared.write_back(self._shared, limits)
+
+    @functools.cached_property
+    def _shared(self) -> list[str]:
+        # Once, as it is asked for again while the container is frozen.
+        return shared.shared(Bundle(self.target.container.bundle))
 
     def thaw(self) -> None:
         """Let it run on; what is dumped is still to be finished. Raises CheckpointError not_thawed."""

@@ -103,23 +103,20 @@ class Moves:
         single = self._wanted.pod is not None
         with contextlib.closing(self._agents):
             ones = [] if check else self._taken_up()
-            failed = any(one.outcome == "failed" for one in ones)
-            if not (ones and single) and (not failed or self._goes_on):
+            if not (ones and single) and self._goes_on(ones):
                 done = {name for one in ones for name in one.names}
                 ones += [self._planned(pod) for pod in self._chosen() if One(pod).name not in done]
-                failed = any(one.outcome == "failed" for one in ones)
                 planned = [one for one in ones if one.plan is not None and one.outcome is None]
-                if check or (len(planned) > 1 and (not failed or self._goes_on)):
+                if check or (len(planned) > 1 and self._goes_on(ones)):
                     self._look_all(planned, check)
                     planned = [one for one in planned if one.outcome is None]
-                failed = any(one.outcome == "failed" for one in ones)
-                if not check and (not failed or self._goes_on):
+                if not check and self._goes_on(ones):
                     self._move_all(planned)
         return report.result(ones, single=single, check=check)
 
-    @property
-    def _goes_on(self) -> bool:
-        return bool(self._options["on_failure"] == "continue")
+    def _goes_on(self, ones: t.Iterable[One]) -> bool:
+        """Whether there is more to be done, as none has failed, or that does not matter to the others."""
+        return self._options["on_failure"] == "continue" or all(one.outcome != "failed" for one in ones)
 
     def _chosen(self) -> list[Thing]:
         """The pods that are meant, in the order in which they are moved."""
@@ -218,7 +215,7 @@ class Moves:
                 moved += 1
             except CheckpointError as error:
                 one.error, one.outcome = error, "failed"
-                if not self._goes_on or error.code == "interrupted":
+                if not self._goes_on([one]) or error.code == "interrupted":
                     return
 
     def _move(self, one: One, *, first: bool) -> None:
