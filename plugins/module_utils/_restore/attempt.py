@@ -17,7 +17,6 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import syslog
 import time
@@ -30,10 +29,9 @@ from .command import Command
 from .receipt import Receipts, receipt
 from .restoring import PAUSED, RESTORE_SECONDS, RUNNING, STOPPED, UNKNOWN, Runtime
 from .ticket import BASE, Name, Ticket, Tickets, private_folder, read
+from .waiting import CONTAINER_ID, Waiting
 
-CONTAINER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,255}")
 LOCK = "lock"
-LOCK_SECONDS = 5.0
 UNBORN_SECONDS = 60.0
 """A folder that has no name yet, or no more, after so long belongs to a process that was killed."""
 
@@ -51,36 +49,19 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-class Attempt:
-    """The folder of one container, whose ID fits CONTAINER_ID.
+class Attempt(Waiting):
+    """The folder of one container, from the begin of its restore until it is started, or until nothing is left of it.
 
-    In it: lock, ticket.json, which is ticket.used from the start on, about.json, images/, work/, once the container is
-    restored, waiting, and once another is created in its place, given-up.
+    In it are besides, see Waiting: lock, images/, work/, and once another is created in its place, given-up.
     """
 
     def __init__(self, container: str, base: str = BASE) -> None:
-        self.container = container
-        self.base = base
-        self.folder = os.path.join(base, "restores", container)
-        self._nameless = os.path.join(base, "restores", f".{container}")
-        self.ticket_path = os.path.join(self.folder, "ticket.json")
-        self._ticket_used = os.path.join(self.folder, "ticket.used")
+        super().__init__(container, base)
         self.images = os.path.join(self.folder, "images")
         self.work = os.path.join(self.folder, "work")
-        self._about = os.path.join(self.folder, "about.json")
-        self._waiting = os.path.join(self.folder, "waiting")
         self._given_up = os.path.join(self.folder, "given-up")
         self._lock: t.Optional[int] = None
         self._begun: t.Optional[float] = None
-
-    @property
-    def exists(self) -> bool:
-        return os.path.isdir(self.folder)
-
-    @property
-    def waits(self) -> bool:
-        """Whether the container is restored and paused, until it is started."""
-        return os.path.exists(self._waiting)
 
     def begin(self, program: str, command: Command, bundle: Bundle) -> None:
         """Make the folder, with what undoing it takes."""
@@ -136,33 +117,9 @@ class Attempt:
             shutil.rmtree(path, ignore_errors=True)
         self._unlock()
 
-    @contextlib.contextmanager
-    def starting(self) -> t.Iterator[None]:
-        """While the container is let go on: the ticket is used up before, whoever is killed then, unless this fails."""
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self.ticket_path, self._ticket_used)
-        try:
-            yield
-        except CheckpointError:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(self._ticket_used, self.ticket_path)
-            raise
-        self.forget()
-
     def forget(self) -> None:
-        """Remove the folder. It loses its name first: of half a folder, nobody could tell what it stands for."""
-        shutil.rmtree(self._nameless, ignore_errors=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self.folder, self._nameless)
-        shutil.rmtree(self._nameless, ignore_errors=True)
+        super().forget()
         self._unlock()
-
-    def _known(self) -> dict[str, t.Any]:
-        try:
-            with open(self._about, "rb") as file:
-                return dict(json.load(file))
-        except (OSError, ValueError, TypeError):
-            return {}
 
     def end_container(self) -> None:
         """End what runs of the container, frozen or not, and remove what the runtime knows of it."""
@@ -176,10 +133,6 @@ class Attempt:
     @staticmethod
     def _runtime(about: dict[str, t.Any]) -> Runtime:
         return Runtime(about["program"], Command(about["leading"], "", {}, []))
-
-    def kill(self) -> None:
-        """End every process of a container that waits."""
-        cgroups.kill(self._known().get("cgroups", ""))
 
     def delete(self) -> None:
         """Prepare for the runtime to delete the container: only half-made ones are deleted here."""

@@ -27,7 +27,7 @@ from {PACKAGE}.{START} import main
 if sys.argv[1:] == ["--version"]:
     print("{FRONT} {VERSION}")
 else:
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], {BASE!r}))
 '''
 
 SHELL = """\
@@ -40,13 +40,13 @@ for word; do
     case $word in
         create | features) look=yes ;;
         */*) ;;
-        *) [ -n "$word" ] && [ -e "$restores/$word" ] && exec {python} -I {zip} {runtime} "$@" ;;
+        *) [ -n "$word" ] && [ -e "$restores/$word" ] && exec {python} -IS {zip} {runtime} "$@" ;;
     esac
 done
 # A create may have a ticket. A container runtime that starts asks for features: what restores have left goes then.
 if [ -n "$look" ]; then
     for found in {base}/tickets/*.json "$restores"/* "$restores"/.[!.]*; do
-        [ -e "$found" ] && exec {python} -I {zip} {runtime} "$@"
+        [ -e "$found" ] && exec {python} -IS {zip} {runtime} "$@"
     done
 fi
 exec {runtime} "$@"

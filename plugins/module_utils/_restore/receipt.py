@@ -36,6 +36,11 @@ def sentence(error: CheckpointError) -> str:
     return text[:MAX_SENTENCE].decode("utf-8", "ignore")
 
 
+def unforeseen(error: BaseException) -> CheckpointError:
+    """For what nobody has thought of."""
+    return CheckpointError("internal", "The restore failed for a reason that was not foreseen", message=repr(error))
+
+
 @dataclasses.dataclass(frozen=True)
 class Receipt:
     """``container_id``: of the container that was created. ``archive`` and ``sha256``: the ticket's, None where it

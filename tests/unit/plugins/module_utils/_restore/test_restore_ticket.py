@@ -235,7 +235,7 @@ def test_with_a_ticket_or_a_restore_it_calls_python(front: pathlib.Path, tmp_pat
     (tmp_path / "store/restores/web1").mkdir(parents=True)
     (tmp_path / "store/tickets").mkdir()
     (tmp_path / "store/tickets/a_b_c.json").touch()
-    python = f"-I /python.zip {tmp_path}/runc"
+    python = f"-IS /python.zip {tmp_path}/runc"
     assert called(front, "create", "--bundle", "/b", "web2") == f"{python} create --bundle /b web2"
     assert called(front, "--root", "/r", "start", "web1") == f"{python} --root /r start web1"
     assert called(front, "--root", "/r", "start", "web2") == "runtime --root /r start web2"
