@@ -10,10 +10,9 @@ import typing as t
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_diagnose
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import undocumented
-from support import NODES, Cluster, Controller
+from support import SOME_NODES, Cluster, Controller
 
 Undo = t.Callable[[t.Callable[[], t.Any]], None]
-ONE_OF_EACH = [next(node for node in NODES if node.startswith(kind)) for kind in ("crio", "ctd")]
 CONFIGURATION = "/etc/criu/runc.conf"
 
 
@@ -23,7 +22,7 @@ def diagnose(controller: Controller, node: str, **options: t.Any) -> dict[str, t
     return result
 
 
-@pytest.mark.parametrize("node", ONE_OF_EACH)
+@pytest.mark.parametrize("node", SOME_NODES)
 def test_an_established_connection(cluster: Cluster, controller: Controller, undo: Undo, node: str) -> None:
     """Told with the option that allows it, which the role then sets, and it does."""
     pod = f"chatty-{node}"
@@ -51,5 +50,5 @@ def test_an_established_connection(cluster: Cluster, controller: Controller, und
 
 
 def test_a_log_that_is_not_there(controller: Controller) -> None:
-    result = controller.task("checkpoint_diagnose", on=ONE_OF_EACH[0], log="/nowhere/dump.log")
+    result = controller.task("checkpoint_diagnose", on=SOME_NODES[0], log="/nowhere/dump.log")
     assert result["failed"] and result["code"] == "log_unreadable" and "/nowhere/dump.log" in result["reason"]

@@ -13,11 +13,10 @@ import typing as t
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_guard
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import undocumented
-from support import NODES, Cluster, Controller, configure_kubelet, node_run, wait_until
+from support import SOME_NODES, Cluster, Controller, configure_kubelet, node_run, wait_until
 
 Undo = t.Callable[[t.Callable[[], t.Any]], None]
-CRIO = next(node for node in NODES if node.startswith("crio"))
-CTD = next(node for node in NODES if node.startswith("ctd"))
+CRIO, CTD = SOME_NODES
 BOTH = pytest.mark.parametrize("node", [CRIO, CTD])
 CHECKPOINTS = "/var/lib/kubelet/checkpoints"
 

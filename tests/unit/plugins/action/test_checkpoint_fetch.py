@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -253,7 +254,8 @@ def test_an_unreachable_node_is_a_failure_of_each_archive(site: Site) -> None:
     result = site.fetch(archives=archives, ignore_failures=True)
     told = [(failure["name"], failure["code"], failure["retryable"]) for failure in result["failures"]]
     assert told == [("a.tar", "node_unreachable", True), ("c.tar", "node_unreachable", True)]
-    assert "No route to host" in result["failures"][0]["message"]
+    # Ansible's own word where it was still writing when the program ended.
+    assert re.search("No route to host|Broken pipe", result["failures"][0]["message"])
     assert result["node"] == {}
 
 
