@@ -11,6 +11,7 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import typing as t
@@ -554,3 +555,14 @@ def recognise(asked: Party, *, status: int | None = None, text: str = "", transp
                 )
     rest = "apiserver_failed" if asked == "apiserver" else "checkpoint_failed"
     return failure(rest, message=text, http_status=status)
+
+
+@contextlib.contextmanager
+def needing(rights: str) -> t.Iterator[None]:
+    """Have what is forbidden say which rights it takes."""
+    try:
+        yield
+    except KubeError as error:
+        if error.code == "forbidden":
+            error.hint = rights
+        raise

@@ -11,7 +11,6 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import typing as t
 import urllib.parse
@@ -20,7 +19,7 @@ from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from .access_objects import MANAGER, MANAGER_LABEL
 from .api import ApiSession, Thing
-from .failures import KubeError
+from .failures import needing
 from .manifest import TOKEN_VOLUME, all_containers
 from .restore_request import ISOLATED
 
@@ -98,7 +97,7 @@ class Sandbox:
             f"/apis/networking.k8s.io/v1/namespaces/{urllib.parse.quote(namespace, safe='')}/networkpolicies"
         )
         self._made: list[str] = []
-        with _more_rights():
+        with needing(RIGHTS):
             self.found = session.get(self._path)
 
     @property
@@ -127,7 +126,7 @@ class Sandbox:
 
     def prepare(self) -> None:
         """Make what is missing, the policy before any pod."""
-        with _more_rights():
+        with needing(RIGHTS):
             for thing in self.objects:
                 self._ensure(thing)
 
@@ -157,7 +156,7 @@ class Sandbox:
 
         Waits until it is gone where there is a deadline.
         """
-        with _more_rights():
+        with needing(RIGHTS):
             paths = self.removable()
             for path in paths:
                 self._session.delete(path, {"kind": "DeleteOptions", "apiVersion": "v1"})
@@ -177,14 +176,3 @@ class Sandbox:
 
     def _pods(self) -> list[str]:
         return [str(pod["metadata"]["name"]) for pod in self._session.pods(self.name)]
-
-
-@contextlib.contextmanager
-def _more_rights() -> t.Iterator[None]:
-    """Tell what is needed where the account may not."""
-    try:
-        yield
-    except KubeError as error:
-        if error.code == "forbidden":
-            error.hint = RIGHTS
-        raise
