@@ -326,6 +326,54 @@ leftovers:
     message:
       description: What stood in the way. Empty if nothing did.
       type: str
+moves:
+  description:
+    - Images on this node of moves that got no further for a day, one entry for each container, sorted by path. They
+      hold its memory. No ticket is good for them any more.
+    - They may be all that there is of a pod, so they are never removed here. Run the move again, on the controller that
+      began it; a pod that was restarted since, or a move that was undone, does not need them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The folder.
+      type: str
+      sample: /var/lib/checkpoint-restore/moves/482910375561/app
+    kind:
+      description: V(directory).
+      type: str
+      sample: directory
+    size:
+      description: Bytes of all files in it.
+      type: int
+      sample: 17301504
+    modified:
+      description: When something in it was last written, UTC.
+      type: str
+      sample: "2026-11-21T09:18:00Z"
+    move:
+      description: Number of the move.
+      type: str
+      sample: "482910375561"
+    namespace:
+      description: Namespace of the pod that was dumped. V(null) where that is not known.
+      type: str
+      sample: shop
+    pod:
+      description: Name of that pod.
+      type: str
+      sample: web-0
+    pod_uid:
+      description: UID of that pod.
+      type: str
+    container:
+      description: Name of the container.
+      type: str
+      sample: app
+    container_id:
+      description: ID of the container that was dumped.
+      type: str
 code:
   description:
     - V(guard_failed) if something could not be thawed or removed. The lists are returned as well then.

@@ -71,7 +71,10 @@ class _Held:
 
 
 def guard(wishes: Wishes) -> Item:
-    """Look, do what is wanted, and tell: ``changed``, ``containers``, ``archives``, ``leftovers``, ``failed_to``."""
+    """Look, do what is wanted, and tell.
+
+    ``changed``, ``containers``, ``archives``, ``leftovers``, ``moves``, ``failed_to``.
+    """
     end = time.monotonic() + wishes.wait
     while True:
         found = [one for one in containers.containers() if one.kind == "container" and wishes.selection.match(one)]
@@ -92,6 +95,8 @@ def guard(wishes: Wishes) -> Item:
         "containers": entries,
         "archives": archives,
         "leftovers": left,
+        # Never removed here: they may be all that there is of a pod.
+        "moves": leftovers.of_moves(wishes.base, wishes.selection),
         "failed_to": _failed_to(entries, archives + left),
     }
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, checkpoint_restore.kubernetes contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What failed checkpoints leave on a node: half-written archives, CRIU's work directories, logs and images.
+"""What failed checkpoints leave on a node: half-written archives, CRIU's work directories, logs and images; and moves.
 
 Seen on the laboratory: CRI-O 1.36.3 leaves config.dump, spec.dump, bind.mounts and dump.log after a CRIU that failed,
 and with them the images, the whole memory, after an archive that could not be written. containerd 2.1.9 leaves the log
@@ -12,6 +12,7 @@ Private to this collection: no promise of compatibility to anybody else. Standar
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from .._archive.identity import Identity
 from .._common.errors import CheckpointError
 from .._common.moments import utc
 from .._criu.clean import clean
+from .._restore.ticket import read as read_ticket
 from . import processes
 from .containers import Container, Selection
 from .dumps import CHECKPOINT_FOLDER
@@ -44,6 +46,11 @@ CRIO_FILES = (
 )
 CONTAINERD_FILES = ("dump.log", "restore.log", "stats-dump", "stats-restore")
 CONTAINERD_BUNDLE_FILES = ("criu-dump.log",)
+MOVE = re.compile(r"[0-9]{12}")
+MOVE_SECONDS = 24 * 3600.0
+"""So long the tickets are good of a move that can only go forward (_move/moving.py)."""
+
+CLAIMED = ("ticket.json", "ticket.used")
 CONTAINERD_TEMPORARY = re.compile(r"(?:ctrd-checkpoint|criu-work)\d*")
 
 Item = dict[str, t.Any]
@@ -117,6 +124,46 @@ def of_nobody(folders: t.Iterable[str], min_age: float) -> list[Item]:
             nobody = dict.fromkeys(("namespace", "pod", "pod_uid", "container", "container_id"))
             found.append({**_file(path), **nobody})
     return sorted(found, key=lambda item: str(item["path"]))
+
+
+def of_moves(base: str, selection: Selection) -> list[Item]:
+    """Images that a move has left here, for a day or longer, and that no ticket is for: who moves pods has forgotten
+    them, or they are all that there is of a pod, and wait for the next run. ``base``: see _restore/ticket.py."""
+    found = []
+    wanted = _with_tickets(base)
+    for number in names_in(os.path.join(base, "moves")):
+        folder = os.path.join(base, "moves", number)
+        if not MOVE.fullmatch(number) or os.path.islink(folder) or not os.path.isdir(folder):
+            continue
+        if folder in wanted or time.time() - _file(folder)["changed_at"] < MOVE_SECONDS:
+            continue
+        for container in names_in(folder) or [""]:
+            path = os.path.join(folder, container) if container else folder
+            identity = _identity_of_images(path)
+            if selection.match_names(*_names(identity)):
+                item = {**_file(path), **_identity(identity), "move": number}
+                found.append({key: value for key, value in item.items() if key != "changed_at"})
+    return sorted(found, key=lambda item: str(item["path"]))
+
+
+def _with_tickets(base: str) -> set[str]:
+    """The folders of moves that somebody may use now: with a ticket that is good, or one that was claimed."""
+    tickets = os.path.join(base, "tickets")
+    restores = os.path.join(base, "restores")
+    claimed = [os.path.join(restores, container, name) for container in names_in(restores) for name in CLAIMED]
+    wanted = set()
+    for path in (*(os.path.join(tickets, name) for name in names_in(tickets)), *claimed):
+        with contextlib.suppress(CheckpointError):
+            ticket = read_ticket(path)
+            if ticket is not None and (path in claimed or ticket.expires > time.time()):
+                wanted.add(os.path.dirname(ticket.archive))
+    return wanted
+
+
+def _identity_of_images(path: str) -> Identity:
+    with contextlib.suppress(CheckpointError, OSError), open_archive(path) as archive:
+        return archive.identity
+    return Identity()
 
 
 def temporary_folders(table: t.Iterable[processes.Process]) -> list[str]:
