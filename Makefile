@@ -36,14 +36,14 @@ changelog:
 reuse:
 	@$(STEP) "licences" reuse lint --lines
 
-# Long, and not touched by any ansible-core: these run with the newest one, and on Python 3.9.
-WITHOUT_ANSIBLE := $(addprefix tests/unit/plugins/module_utils/,_archive _criu _forensics)
+# What imports without Ansible runs with the newest one, and on Python 3.9.
+WITHOUT_ANSIBLE := tests/unit/plugins/module_utils
 .PHONY: unit-newest unit-oldest unit-node
 unit: unit-newest unit-oldest unit-node ## Unit tests on both ansible-cores, and the nodes' part on Python 3.9
 unit-newest:
 	@$(STEP) --last-line "unit tests, newest ansible-core" pytest
 unit-oldest:
-	@$(OLDEST) --last-line "unit tests, oldest ansible-core" pytest $(WITHOUT_ANSIBLE:%=--ignore=%)
+	@$(OLDEST) --last-line "unit tests, oldest ansible-core" pytest --ignore=$(WITHOUT_ANSIBLE)
 unit-node:
 	@$(STEP) --last-line "unit tests of the nodes' part, Python 3.9" python3 tests/tools/node_tests.py
 
@@ -62,19 +62,21 @@ package-oldest:
 	@$(OLDEST) --last-line "build, install and use, oldest ansible-core" python3 tests/tools/package.py
 
 SPARE_NODES := crio-c ctd-c
-# They change the nodes themselves, so they have nodes of their own and can run beside the others. In these orders: the
-# last one removes the restore runtime.
-ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info roles restore_playbook migrate transfer restore_runtime)
+# Most change the nodes themselves, so they have nodes of their own and can run beside the others, and take as long. In
+# these orders: the last one removes the restore runtime.
+ON_SPARES := $(patsubst %,tests/integration/test_%.py,checkpoint_node_info checkpoint_guard \
+  checkpoint_diagnose roles restore_playbook migrate transfer restore_runtime)
 LONGER := $(patsubst %,tests/integration/test_%.py,checkpoint_preflight checkpoint_restore restore_workloads \
   restore_failures restore_from_image runtime_checkpoint move_replacement migrate_kinds migrate_options \
-  migrate_preflight migrate_faults migrate_load restore_default_handler)
+  migrate_preflight migrate_fallback migrate_back migrate_copy migrate_verify migrate_connections carrier \
+  migrate_faults migrate_load restore_default_handler)
 .PHONY: integration-nodes integration-spares
 integration: ## The tests that need the laboratory; first its own, which take down one that runs
 	@$(LAB) run pytest tests/lab/tests tests/lab/life
 	@$(LAB) up --nodes crio-a crio-b ctd-a ctd-b $(SPARE_NODES)
-	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration $(LONGER:%=--ignore=%)
 	@$(MAKE) --no-print-directory --keep-going --jobs=2 integration-nodes integration-spares
 integration-nodes:
+	@ANSIBLE_CORE=oldest $(LAB) run pytest -m every_core tests/integration $(LONGER:%=--ignore=%)
 	@$(LAB) run pytest --durations=15 tests/integration $(patsubst %,--ignore=%,$(ON_SPARES) $(LONGER))
 integration-spares:
 	@TEST_NODES=crio-c,ctd-c $(LAB) run pytest --durations=15 $(ON_SPARES)

@@ -14,7 +14,7 @@ import typing as t
 import urllib.request
 
 from restore_support import CRIO, CTD, STORE, counts
-from support import LAB, Cluster, Controller, kubectl, node_run, wait_until
+from support import LAB, REGISTRY, Cluster, Controller, kubectl, node_run, wait_until
 
 HOSTNAME = "kubernetes.io/hostname"
 LABEL = "checkpoint-restore.io/move"
@@ -28,6 +28,30 @@ def migrate(controller: Controller, cluster: Cluster, pod: str, to: str, **optio
     assert not result.get("warnings"), result["warnings"]
     assert len(result["receipts"]) == len(cluster.get(result["pod"])["spec"]["containers"])
     return result
+
+
+def term(*nodes: str) -> dict[str, t.Any]:
+    """Of a node affinity: one of these."""
+    return {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": list(nodes)}]}
+
+
+def workload(cluster: Cluster, kind: str, name: str, affinity: dict[str, t.Any], **spec: t.Any) -> dict[str, t.Any]:
+    """A controller of pods of counter, by the label ``name``. ``container`` in ``spec``: more of that."""
+    template = {
+        "terminationGracePeriodSeconds": 1,
+        "affinity": {"nodeAffinity": affinity},
+        "containers": [{"name": "app", "image": f"{REGISTRY}/counter:1", **spec.pop("container", {})}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": cluster.namespace},
+        "spec": {
+            "selector": {"matchLabels": {"name": name}},
+            "template": {"metadata": {"labels": {"name": name}}, "spec": template},
+            **spec,
+        },
+    }
 
 
 def failed(result: dict[str, t.Any]) -> list[str]:

@@ -153,9 +153,10 @@ class Controller:
         check: bool = False,
         env: t.Optional[dict[str, str]] = None,
         keywords: t.Optional[dict[str, t.Any]] = None,
+        inventory: t.Optional[str] = None,
         **arguments: t.Any,
     ) -> dict[str, t.Any]:
-        """The registered result of one task, failed or not."""
+        """The registered result of one task, failed or not. ``inventory``: another than the laboratory's."""
         result = self.directory / "result.json"
         result.unlink(missing_ok=True)
         name = f"checkpoint_restore.kubernetes.{module}"
@@ -170,7 +171,7 @@ class Controller:
         play = {"name": "One task", "hosts": on, "gather_facts": False, "tasks": [task, keep]}
         playbook = self.directory / "playbook.json"
         playbook.write_text(json.dumps([play]))
-        options = ["--check"] if check else []
+        options = [*(["--check"] if check else []), *(["--inventory", inventory] if inventory else [])]
         done = lab("run", "ansible-playbook", *options, str(playbook), check=False, env=self.environment(**(env or {})))
         self.output = done.stdout + done.stderr
         assert result.exists(), self.output

@@ -13,8 +13,8 @@ import typing as t
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.modules import checkpoint_migrate
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.modules.documented import undocumented
-from migrate_support import HOSTNAME, counts_on
-from support import REGISTRY, SOME_NODES, Cluster, Controller, kubectl, node_run, wait_until
+from migrate_support import counts_on, term, workload
+from support import SOME_NODES, Cluster, Controller, kubectl, node_run, wait_until
 
 pytestmark = pytest.mark.usefixtures("restore_runtime")
 
@@ -33,29 +33,6 @@ def migrate(controller: Controller, cluster: Cluster, **options: t.Any) -> Thing
 
 def outcomes(result: Thing) -> dict[str, str]:
     return {entry["pod"]: entry["outcome"] for entry in result["moves"]}
-
-
-def term(*nodes: str) -> Thing:
-    return {"matchExpressions": [{"key": HOSTNAME, "operator": "In", "values": list(nodes)}]}
-
-
-def workload(cluster: Cluster, kind: str, name: str, affinity: Thing, **spec: t.Any) -> Thing:
-    """A controller of pods of counter."""
-    template = {
-        "terminationGracePeriodSeconds": 1,
-        "affinity": {"nodeAffinity": affinity},
-        "containers": [{"name": "app", "image": f"{REGISTRY}/counter:1"}],
-    }
-    return {
-        "apiVersion": "apps/v1",
-        "kind": kind,
-        "metadata": {"name": name, "namespace": cluster.namespace},
-        "spec": {
-            "selector": {"matchLabels": {"name": name}},
-            "template": {"metadata": {"labels": {"name": name}}, "spec": template},
-            **spec,
-        },
-    }
 
 
 def names(cluster: Cluster, name: str) -> list[str]:

@@ -133,7 +133,8 @@ def _container(name: Name, wanted: str, volumes: t.Sequence[str], checkpoints: s
     require_dumpable(found, Records(base), checkpoints, check=True)
     bundle = Bundle(container.bundle)
     pids = _pids(found.freezer.path)
-    opened = {path for pid in pids for path in processes.open_files(pid)}
+    opened = _opened(pids)
+    connections, leading_out = _connections(found, opened)
     return {
         "engine": container.engine,
         "runtime": container.runtime,
@@ -144,8 +145,25 @@ def _container(name: Name, wanted: str, volumes: t.Sequence[str], checkpoints: s
         "volumes": sum(size(empty_dir(point, bundle)) for point in volumes),
         "terminal": mapping(bundle.config.get("process")).get("terminal") is True,
         "devices": sorted(path for path in opened if path.startswith("/dev/") and not ORDINARY.fullmatch(path))[:MOST],
-        "connections": _connections(found, opened),
+        "connections": connections,
+        "connections_out": leading_out,
     }
+
+
+def require_within(found: Target) -> None:
+    """Raises CheckpointError ``connections_outside`` where a connection of the container is not one with itself."""
+    leading_out = _connections(found, _opened(_pids(found.freezer.path)))[1]
+    if leading_out:
+        raise CheckpointError(
+            "connections_outside",
+            f"The container {found.container.name} has got TCP connections meanwhile that lead out of it: "
+            f"{', '.join(leading_out[:3])}",
+            hint="Run it again, or set tcp_established to close",
+        )
+
+
+def _opened(pids: t.Iterable[int]) -> set[str]:
+    return {path for pid in pids for path in processes.open_files(pid)}
 
 
 def _pids(cgroup: str) -> list[int]:
@@ -178,21 +196,29 @@ def size(folder: str) -> int:
     return sum(seen.values())
 
 
-def _connections(found: Target, opened: t.Collection[str]) -> list[str]:
-    """Connections of TCP that processes of the container have; those that nobody has accepted yet are nobody's."""
-    said = []
+def _connections(found: Target, opened: t.Collection[str]) -> tuple[list[str], list[str]]:
+    """Connections of TCP that processes of the container have, and those of them with an end that is elsewhere.
+
+    Those that nobody has accepted yet are nobody's.
+    """
+    said: dict[str, tuple[sockets.End, sockets.End]] = {}
     for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         table = processes.read(os.path.join(processes.PROC, str(found.pid), "net", name), 8 << 20)
         for line in table.splitlines()[1:]:
             fields = line.split()
             if len(fields) > 9 and int(fields[3], 16) in CONNECTED and f"socket:[{fields[9]}]" in opened:
-                said.append(f"{_address(fields[1], family)} to {_address(fields[2], family)}")
-    return sorted(said)[:MOST]
+                one, other = _end(fields[1], family), _end(fields[2], family)
+                said[f"{_shown(one)} to {_shown(other)}"] = (one, other)
+    inside = set(sockets.within(list(said.values())))
+    return sorted(said)[:MOST], sorted(text for text, ends in said.items() if ends not in inside)[:MOST]
 
 
-def _address(text: str, family: int) -> str:
+def _end(text: str, family: int) -> sockets.End:
     words, _colon, port = text.partition(":")
     # Each word as a number of this machine, as in CRIU's images.
     numbers = [int(words[place : place + 8], 16) for place in range(0, len(words), 8)]
-    shown = sockets.address(numbers, family) or "*"
-    return f"{f'[{shown}]' if ':' in shown else shown}:{int(port, 16)}"
+    return sockets.end(numbers, family, int(port, 16))
+
+
+def _shown(end: sockets.End) -> str:
+    return f"{f'[{end[0]}]' if ':' in end[0] else end[0]}:{end[1]}"

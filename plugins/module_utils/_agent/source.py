@@ -14,7 +14,6 @@ import threading
 import time
 import typing as t
 
-from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from .._dump import ending, output
 from .._dump.checkpoint import require_dumpable
@@ -24,45 +23,26 @@ from .._dump.frozen import FROZEN, Records, now
 from .._dump.limits import Limits
 from .._dump.steps import Steps, new_token
 from .._restore.ticket import BASE, Name, private_folder
-from .._transfer.channel import Identity, Line
-from .._transfer.door import connect
 from . import look
+from .caller import Caller, Item, Tell
 from .stream import Sending
 
-PROGRESS_SECONDS = 1.0
-Item = dict[str, t.Any]
-Tell = t.Callable[..., None]
 
-
-class Source:
+class Source(Caller):
     """One pod that goes. Each public method but close() is a word of the controller's, see loop.py."""
 
     def __init__(self, stop: threading.Event, tell: Tell, base: str = BASE) -> None:
-        self._stop = stop
-        self._tell = tell
+        super().__init__(stop, tell)
         self._base = base
         self._names: list[Name] = []
         self._steps: list[Steps] = []
-        self._line: t.Optional[Line] = None
         self._stack = contextlib.ExitStack()
         self._held = False
+        self._keeps = False
 
     def look(self, **about: t.Any) -> Item:
         """What there is to be moved, see look.source()."""
         return look.source(base=self._base, **about)
-
-    def connect(self, addresses: list[str], port: int, identity: str, seconds: float, idle: float) -> Item:
-        """Make the line to the target, which waits for it. ``idle``: see Line.idle_seconds."""
-        self._line = connect(addresses, port, Identity(identity), Deadline(seconds))
-        self._line.idle_seconds = idle
-        return {}
-
-    def hang_up(self) -> Item:
-        """Close the line, so that the target waits for nothing more."""
-        if self._line is not None:
-            self._line.close()
-            self._line = None
-        return {}
 
     def name(self, namespace: str, pod: str, containers: list[str]) -> Item:
         """Say which pod it is about, for what follows, where nothing is prepared: in a run that takes up another."""
@@ -90,6 +70,7 @@ class Source:
         folder = os.path.join(self._base, "moves")
         private_folder(folder)
         checkpoint_folder = options.pop("checkpoint_directory")
+        self._keeps = bool(options.get("tcp_keep"))
         records = Records(self._base)
         records.sweep()
         try:
@@ -151,6 +132,9 @@ class Source:
         begun = time.monotonic()
         for steps in self._steps:
             steps.freeze(limits)
+        for steps in self._steps if self._keeps else ():
+            # Only now can no new ones come to be.
+            look.require_within(steps.target)
         self._write_back(limits)
         frozen = time.monotonic()
         for steps, pages in zip(self._steps, ways):
@@ -170,17 +154,6 @@ class Source:
     def _write_back(self, limits: Limits) -> None:
         for steps in self._steps:
             steps.write_back(limits)
-
-    def _progress(self) -> t.Callable[[int], None]:
-        told = time.monotonic()
-
-        def tell(sent: int) -> None:
-            nonlocal told
-            if time.monotonic() - told >= PROGRESS_SECONDS:
-                told = time.monotonic()
-                self._tell(bytes=sent)
-
-        return tell
 
     def resume(self) -> Item:
         """Let all run on. Raises CheckpointError ``not_thawed``."""
@@ -226,6 +199,9 @@ class Source:
         """The controller is gone, or has nothing more to say."""
         self.hang_up()
         if not self._held:
+            # Whatever an agent before this one gave away goes on elsewhere.
+            given = {Name(one.namespace, one.pod, one.container) for one in Records(self._base).all() if one.given}
+            self._names = [name for name in self._names if name not in given]
             with contextlib.suppress(CheckpointError, OSError):
                 self.resume()
 

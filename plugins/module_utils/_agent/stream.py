@@ -24,6 +24,7 @@ import os
 import re
 import shutil
 import struct
+import threading
 import typing as t
 
 from .._common.errors import CheckpointError
@@ -98,6 +99,22 @@ class Sending:
         for start in range(0, len(self._kept), FRAME_BYTES):
             self._line.say(bytes(self._kept[start : start + FRAME_BYTES]))
         self._kept.clear()
+
+
+def send(sending: Sending, folder: str, stop: threading.Event) -> None:
+    """Say what receive() made of a container: all files in ``folder``, which is root's alone, and in its checkpoint.
+
+    Raises CheckpointError ``interrupted``, ``connection_lost``, ``offer_expired`` and OSError.
+    """
+    for place in ("", "checkpoint/"):
+        for name in sorted(os.listdir(os.path.join(folder, place))):
+            path = os.path.join(folder, place, name)
+            if os.path.isfile(path) and not os.path.islink(path):
+                with open(path, "rb", buffering=0) as file, sending.member(place + name):
+                    while piece := file.read(FRAME_BYTES):
+                        if stop.is_set():
+                            raise CheckpointError("interrupted", "It was stopped from outside", hint="Run it again")
+                        sending.write(piece)
 
 
 class Landed(t.NamedTuple):

@@ -27,18 +27,17 @@ from .._restore.unpack import check_space
 from .._transfer.channel import Identity
 from .._transfer.door import Door
 from . import look, stream
+from .caller import Caller, Item, Tell
 
 ADMIT_SECONDS = 30.0
 NUMBER = re.compile(r"[0-9]{12}")
-Item = dict[str, t.Any]
-Tell = t.Callable[..., None]
 
 
-class Target:
+class Target(Caller):
     """One pod that comes. Each public method but close() is a word of the controller's, see loop.py."""
 
     def __init__(self, stop: threading.Event, tell: Tell, base: str = BASE) -> None:
-        del stop, tell
+        super().__init__(stop, tell)
         self._base = base
         self._folder = ""
         self._names: list[Name] = []
@@ -61,14 +60,15 @@ class Target:
         if wrong or not NUMBER.fullmatch(number):
             raise CheckpointError("invalid_option", f"No number of a move, or no container: {number!a}, {wrong!a}")
         # The same agent may have had another move before.
-        self._left, self._held = [], False
+        self._left = []
         self._folder = os.path.join(self._base, "moves", number)
         self._names = [Name(namespace, pod, container) for container in containers]
         tickets = Tickets(self._base)
-        return {
-            "images": [one.container for one in self._names if os.path.isdir(self._images(one))],
-            "tickets": [one.container for one in self._names if os.path.lexists(tickets.path(one))],
-        }
+        images = [one.container for one in self._names if os.path.isdir(self._images(one))]
+        left = [one.container for one in self._names if os.path.lexists(tickets.path(one))]
+        # What is there already may be all that there is of the pod: it does not end with this agent.
+        self._held = bool(images or left)
+        return {"images": images, "tickets": left}
 
     def open(self, identity: str, address: str, port: int, seconds: float) -> Item:
         """Open the door for the source; where it is. The images have to be there after so many seconds."""
@@ -90,6 +90,24 @@ class Target:
             line.idle_seconds = idle
             landed = stream.receive(line, self._folder, [one.container for one in self._names])
         return landed._asdict()
+
+    def send(self) -> Item:
+        """Send the images that are here, which stay, to the agent that was called by connect(); how much that is."""
+        if self._line is None:
+            raise CheckpointError("wrong_order", "There is nowhere to send it")
+        missing = [one.container for one in self._names if not os.path.isdir(self._images(one))]
+        if missing:
+            raise CheckpointError(
+                "images_missing",
+                f"The images are not there any more: {', '.join(missing)}",
+                hint=f"They were in {self._folder}; find out who removed them",
+            )
+        sending = stream.Sending(self._line, self._progress())
+        for name in self._names:
+            sending.folder = name.container
+            stream.send(sending, self._images(name), self._stop)
+        sending.end()
+        return {"files": sending.files, "bytes": sending.bytes}
 
     def pend(self, seconds: float) -> Item:
         """Have whoever creates the containers wait for what they are to go on from, for so many seconds at most."""
@@ -190,6 +208,7 @@ class Target:
 
     def close(self) -> None:
         """The controller is gone, or has nothing more to say."""
+        self.hang_up()
         if self._door is not None:
             self._door.close()
         if not self._held and self._folder and not self.take_back()["claimed"]:

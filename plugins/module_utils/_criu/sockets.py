@@ -55,6 +55,12 @@ VALUES: dict[str, str] = {
 """Options with a number, by the field's name."""
 
 
+End = tuple[str, int]
+"""Address and port of one end of a connection."""
+
+MAPPED = "::ffff:"
+
+
 def address(words: t.Any, family: int, *, big_endian: bool = False) -> t.Optional[str]:
     """An address from its 32-bit words, each network order read as a number of the dumped machine."""
     if not isinstance(words, list) or not words:
@@ -65,6 +71,20 @@ def address(words: t.Any, family: int, *, big_endian: bool = False) -> t.Optiona
         # Written in one way by all versions of Python.
         return f"::ffff:{found.ipv4_mapped}" if found.ipv4_mapped is not None else str(found)
     return str(ipaddress.IPv4Address(raw[:4])) if len(raw) == 4 or family == 2 else raw.hex()
+
+
+def end(words: t.Any, family: int, port: int) -> End:
+    """One end of a connection: its address, IPv4 as such also where it stands for it in IPv6, and its port."""
+    shown = address(words, family) or "::"
+    return (shown[len(MAPPED) :] if shown.startswith(MAPPED) and "." in shown else shown), port
+
+
+def within(connections: t.Collection[tuple[End, End]]) -> list[tuple[End, End]]:
+    """Those of which both ends are among them, by loopback addresses: they need nobody else to live on."""
+    here = set(connections)
+    return [
+        (one, other) for one, other in connections if ipaddress.ip_address(one[0]).is_loopback and (other, one) in here
+    ]
 
 
 def options(fields: Fields) -> dict[str, t.Any]:

@@ -44,12 +44,13 @@ HINTS = {
 
 
 class Options(t.NamedTuple):
-    """Options of CRIU. ``ghost_limit``: bytes, None for CRIU's own limit."""
+    """Options of CRIU. ``ghost_limit``: bytes, None for CRIU's own limit. ``tcp_keep``: for connections in itself."""
 
     tcp_close: bool
     skip_in_flight: bool
     file_locks: bool
     ghost_limit: t.Optional[int]
+    tcp_keep: bool = False
 
     def configuration(self) -> str:
         # Nobody answers for a frozen container, so packets need not be held off: the rules for that would stay behind
@@ -88,6 +89,7 @@ def prepare(target: Target, options: Options, folder: str) -> list[str]:
         *("checkpoint", "--leave-running", "--image-path", os.path.join(folder, "checkpoint"), "--work-path", work),
     ]
     words += ["--file-locks"] if options.file_locks else []
+    words += ["--tcp-established"] if options.tcp_keep else []
     if options.skip_in_flight and target.container.runtime == "runc" and _has_flag(target, "--tcp-skip-in-flight"):
         # Since runc 1.2 it tells CRIU either way, whatever the configuration says.
         words.append("--tcp-skip-in-flight")

@@ -194,7 +194,12 @@ def _condition(pod: Thing, kind: str) -> Thing:
 
 
 def follow(
-    session: ApiSession, made: Thing, containers: t.Sequence[str], deadline: Deadline, stop: threading.Event
+    session: ApiSession,
+    made: Thing,
+    containers: t.Sequence[str],
+    deadline: Deadline,
+    stop: threading.Event,
+    interval: float = INTERVAL,
 ) -> Thing:
     """The pod once these containers are up. Raises CheckpointError otherwise.
 
@@ -222,7 +227,7 @@ def follow(
             raise CheckpointError("interrupted", "The restore was interrupted", hint="Restore again")
         if deadline.expired:
             raise _timeout(pod, events)
-        stop.wait(INTERVAL)
+        stop.wait(interval)
 
 
 def _still_there(found: Thing | None, metadata: Thing) -> Thing:

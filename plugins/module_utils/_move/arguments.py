@@ -15,9 +15,10 @@ from .._common.durations import parse_duration
 from .._common.errors import CheckpointError
 from .._dump.dumping import Options, parse_bytes
 from .._kube.argument_spec import Spec
-from .moving import LEAST, MARGIN, Wishes
+from .._oci.arguments import REGISTRY_EXCLUSIVE, REGISTRY_SPEC, REGISTRY_TOGETHER
+from .passage import LEAST, MARGIN, Wishes
 from .plan import Plan
-from .verify import Request
+from .verify import Command, Question, Request
 
 SPEC: Spec = {
     "namespace": {"type": "str"},
@@ -26,12 +27,19 @@ SPEC: Spec = {
     "source_node": {"type": "str"},
     "node": {"type": "str", "required": True},
     "on_failure": {"type": "str", "choices": ["stop", "continue"], "default": "stop"},
+    "strategy": {"type": "str", "choices": ["move", "copy"], "default": "move"},
+    "fallback": {
+        "type": "dict",
+        "options": {"image": {"type": "str", "required": True}, **REGISTRY_SPEC},
+        "required_together": REGISTRY_TOGETHER,
+        "mutually_exclusive": REGISTRY_EXCLUSIVE,
+    },
     "order": {"type": "str", "choices": ["source_first", "replacement_first"], "default": "source_first"},
     "runtime_class": {"type": "str", "default": "checkpoint-restore"},
     "become": {"type": "bool", "default": True},
     "frozen_limit": {"type": "str", "default": "30s"},
     "timeout": {"type": "str", "default": "2m"},
-    "tcp_established": {"type": "str", "choices": ["refuse", "close"], "default": "close"},
+    "tcp_established": {"type": "str", "choices": ["refuse", "close", "keep"], "default": "close"},
     "skip_in_flight": {"type": "bool", "default": True},
     "file_locks": {"type": "bool", "default": True},
     "ghost_limit": {"type": "str"},
@@ -43,10 +51,15 @@ SPEC: Spec = {
     "verify": {
         "type": "dict",
         "options": {
-            "port": {"type": "int", "required": True},
+            "port": {"type": "int"},
             "path": {"type": "str", "default": "/"},
+            "command": {"type": "list", "elements": "str"},
+            "container": {"type": "str"},
             "timeout": {"type": "str", "default": "10s"},
         },
+        "mutually_exclusive": [("port", "command")],
+        "required_one_of": [("port", "command")],
+        "required_by": {"container": ("command",)},
     },
 }
 SHORTEST = 2 * (LEAST + MARGIN)
@@ -70,6 +83,7 @@ def wishes(options: t.Mapping[str, t.Any], plan: Plan) -> Wishes:
         )
     dump = Options(
         tcp_close=options["tcp_established"] == "close",
+        tcp_keep=options["tcp_established"] == "keep",
         skip_in_flight=options["skip_in_flight"],
         file_locks=options["file_locks"],
         ghost_limit=parse_bytes(options["ghost_limit"], "ghost_limit"),
@@ -82,14 +96,29 @@ def wishes(options: t.Mapping[str, t.Any], plan: Plan) -> Wishes:
         accept=tuple(options["accept"]),
         address=options["transfer_address"],
         port=options["transfer_port"],
-        verify=_verification(options["verify"]),
+        verify=_verification(options["verify"], plan),
     )
 
 
-def _verification(option: t.Mapping[str, t.Any] | None) -> Request | None:
+def _verification(option: t.Mapping[str, t.Any] | None, plan: Plan) -> Question | None:
     if option is None:
         return None
-    return Request(option["port"], option["path"], parse_duration(option["timeout"], "verify.timeout"))
+    seconds = parse_duration(option["timeout"], "verify.timeout")
+    if option["port"] is not None:
+        return Request(option["port"], option["path"], seconds)
+    if not option["command"]:
+        raise CheckpointError(
+            "invalid_option", "verify.command is empty", hint="Give a program and its arguments as a list"
+        )
+    container = option["container"] or ""
+    names = [each["name"] for each in plan.source["spec"]["containers"]]
+    if container and container not in names:
+        raise CheckpointError(
+            "invalid_option",
+            f"verify.container: {plan.namespace}/{plan.pod} has no container {container}",
+            hint=f"It has {', '.join(names)}",
+        )
+    return Command(tuple(option["command"]), container, seconds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +133,12 @@ class Selection:
 
 def selection(options: t.Mapping[str, t.Any]) -> Selection:
     """The options that say which pods to move. Raises CheckpointError ``invalid_option``."""
+    if options["strategy"] == "copy" and options["order"] == "replacement_first":
+        raise CheckpointError(
+            "invalid_option",
+            "A copy takes nobody's place, so that it cannot come before anything",
+            hint="Leave order out",
+        )
     given = {name: options[name] for name in ("pod", "label_selectors", "source_node") if options[name]}
     if len(given) != 1:
         told = f"not {' and '.join(given)}" if given else "none is given"

@@ -24,7 +24,7 @@ from .._kube.runtime_class import CLASSES
 from . import both_ends, volumes
 from .agents import Agent
 from .clock import Clock, Tell
-from .moving import LONG, SHORT, Wishes
+from .passage import LONG, SHORT, Wishes
 from .plan import Plan, require
 
 INTERVAL = 0.2
@@ -45,7 +45,7 @@ def look(session: ApiSession, plan: Plan, wishes: Wishes, both: Both) -> tuple[P
     """
     ends = _asked(session, plan, wishes, both)
     found = [
-        *both_ends.checks(ends, refuse_connections=not wishes.dump["tcp_close"]),
+        *both_ends.checks(ends, connections=_connections(wishes), copied=plan.way == "copy"),
         *both_ends.images(ends, ends.target["images"]),
         both_ends.time(ends, wishes.frozen, _limit(plan, wishes)),
     ]
@@ -53,6 +53,11 @@ def look(session: ApiSession, plan: Plan, wishes: Wishes, both: Both) -> tuple[P
         names = ", ".join(sorted({_images(plan)[name] for name in ends.absent}))
         found.append(Check("image", "passed", f"{plan.target} lacks images, which are pulled first: {names}"))
     return _with(plan, found), ends
+
+
+def _connections(wishes: Wishes) -> str:
+    """What becomes of established connections, as tcp_established says it."""
+    return "close" if wishes.dump["tcp_close"] else "keep" if wishes.dump["tcp_keep"] else "refuse"
 
 
 def look_only(session: ApiSession, plan: Plan, wishes: Wishes, agents: t.Callable[[], Both]) -> Plan:
@@ -93,7 +98,6 @@ def with_seconds(seconds: dict[str, float], result: dict[str, t.Any]) -> dict[st
 
 def _asked(session: ApiSession, plan: Plan, wishes: Wishes, both: Both) -> both_ends.Ends:
     source, target = both
-    runtime_class = session.get(f"{CLASSES}/{plan.runtime_class}") or {}
     # Both at once: each is busy for a moment.
     here = source.say(
         "look",
@@ -104,13 +108,18 @@ def _asked(session: ApiSession, plan: Plan, wishes: Wishes, both: Both) -> both_
         images={container.name: container.image_id for container in plan.containers if container.image_id},
         checkpoint_directory=wishes.dump["checkpoint_directory"],
     )
-    there = target.say(
-        "look",
-        handler=str(runtime_class.get("handler") or plan.runtime_class),
-        definition={"spec": {"volumes": plan.source["spec"].get("volumes") or []}},
-        images=_images(plan),
-    )
+    there = target.say("look", **about_target(session, plan))
     return both_ends.Ends(plan.node, plan.target, source.wait(here, LONG), target.wait(there, LONG))
+
+
+def about_target(session: ApiSession, plan: Plan) -> dict[str, t.Any]:
+    """What the agent of a node is told that is to look whether it can have the pod."""
+    runtime_class = session.get(f"{CLASSES}/{plan.runtime_class}") or {}
+    return {
+        "handler": str(runtime_class.get("handler") or plan.runtime_class),
+        "definition": {"spec": {"volumes": plan.source["spec"].get("volumes") or []}},
+        "images": _images(plan),
+    }
 
 
 def _images(plan: Plan) -> dict[str, str]:

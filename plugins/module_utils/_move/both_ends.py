@@ -58,23 +58,32 @@ class Ends(t.NamedTuple):
         return sorted(name for name, found in self.target["images"].items() if found is None)
 
 
-def checks(ends: Ends, *, refuse_connections: bool) -> list[Check]:
-    """All but the images and the time. ``refuse_connections``: established ones are not to be closed."""
+def checks(ends: Ends, *, connections: str, copied: bool = False) -> list[Check]:
+    """All but the images and the time.
+
+    ``connections``: what becomes of established ones, ``refuse``, ``close`` or ``keep``. ``copied``: the processes run
+    on beside their copy.
+    """
     found = [*_told(ends)]
     for check in (_criu_version, _oci_runtime, _kernel, _cgroup, _cpu, _disk, _memory, _terminal, _devices):
         found += check(ends)
-    return [*found, *_connections(ends, refuse=refuse_connections)]
+    return [*found, *_connections(ends, connections, copied=copied)]
 
 
 def _told(ends: Ends) -> t.Iterator[Check]:
     """What each node said of itself alone."""
-    for node, prefix, told in ((ends.here, "source_", ends.source), (ends.there, "", ends.target)):
-        for verdict in told["checks"]:
-            result, hint = verdict["result"], verdict["hint"]
-            if verdict["name"] == "restore_runtime" and result == "warning":
-                # One that does not understand a ticket uses it up, and the replacement starts from its image.
-                result, hint = "failed", PREPARE
-            yield Check(prefix + verdict["name"], result, f"{node}: {verdict['reason']}", hint)
+    yield from told_by(ends.here, "source_", ends.source)
+    yield from told_by(ends.there, "", ends.target)
+
+
+def told_by(node: str, prefix: str, told: Item) -> t.Iterator[Check]:
+    """What a node said of itself alone. ``prefix``: of the checks' names."""
+    for verdict in told["checks"]:
+        result, hint = verdict["result"], verdict["hint"]
+        if verdict["name"] == "restore_runtime" and result == "warning":
+            # One that does not understand a ticket uses it up, and the replacement starts from its image.
+            result, hint = "failed", PREPARE
+        yield Check(prefix + verdict["name"], result, f"{node}: {verdict['reason']}", hint)
 
 
 def _criu_version(ends: Ends) -> t.Iterator[Check]:
@@ -224,17 +233,31 @@ def _has(told: Item, plugin: str) -> bool:
     return plugin in told["criu"]["plugins"]
 
 
-def _connections(ends: Ends, *, refuse: bool) -> t.Iterator[Check]:
-    found = sorted({text for told in ends.containers.values() for text in told["connections"]})
+def _connections(ends: Ends, wanted: str, *, copied: bool) -> t.Iterator[Check]:
+    found, out = (
+        sorted({text for told in ends.containers.values() for text in told[name]})
+        for name in ("connections", "connections_out")
+    )
+    inside = [text for text in found if text not in out]
     if not found:
         yield Check("connections", "passed", "The processes have no established TCP connection")
         return
     reason = f"The processes have {len(found)} established TCP connections"
-    if refuse:
+    what = "the copy will see closed" if copied else "will be closed"
+    if wanted == "refuse":
         hint = "Close them, or set tcp_established to close"
         yield Check("connections", "failed", f"{reason}, which are not to be closed: {some(found)}", hint)
+    elif wanted == "keep" and out:
+        text = f"{reason}, {len(out)} of them to somewhere outside their container, which cannot be kept: {some(out)}"
+        yield Check("connections", "failed", text, "Close them, or set tcp_established to close")
+    elif wanted == "keep":
+        yield Check("connections", "passed", f"{reason}, all within their container, which are kept: {some(found)}")
+    elif inside:
+        text = f"{reason}, which {what}, {len(inside)} of them within their container, so that nobody else reconnects: "
+        hint = "If the program does not bear that, set tcp_established to keep, where none leads elsewhere"
+        yield Check("connections", "warning", f"{text}{some(inside)}", hint)
     else:
-        yield Check("connections", "passed", f"{reason}, which will be closed: {some(found)}")
+        yield Check("connections", "passed", f"{reason}, which {what}: {some(found)}")
 
 
 def images(ends: Ends, has: t.Mapping[str, str | None]) -> t.Iterator[Check]:

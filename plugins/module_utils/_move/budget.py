@@ -16,13 +16,13 @@ from .._kube.api import ApiSession, Thing, pod_path
 from .._kube.failures import KubeError
 
 
-def evict(session: ApiSession, pod: Thing, *, dry_run: bool = False) -> bool:
-    """Evict this pod with no grace; false when it is gone, or another one has its name.
+def evict(session: ApiSession, pod: Thing, *, dry_run: bool = False, grace: int = 0) -> bool:
+    """Evict this pod; false when it is gone, or another one has its name. Raises CheckpointError ``budget_refuses``.
 
-    Its name is free at once; its processes are not gone. Raises CheckpointError ``budget_refuses``.
+    With no grace its name is free at once, and its processes are not gone. With some, they are when the name is free.
     """
     metadata = pod["metadata"]
-    options: Thing = {"gracePeriodSeconds": 0, "preconditions": {"uid": metadata["uid"]}}
+    options: Thing = {"gracePeriodSeconds": grace, "preconditions": {"uid": metadata["uid"]}}
     if dry_run:
         options["dryRun"] = ["All"]
     body = {
@@ -49,10 +49,10 @@ def evict(session: ApiSession, pod: Thing, *, dry_run: bool = False) -> bool:
     return True
 
 
-def delete(session: ApiSession, pod: Thing) -> bool:
-    """Delete this pod with no grace, whatever its budget says; false when it is gone, or another has its name."""
+def delete(session: ApiSession, pod: Thing, *, grace: int = 0) -> bool:
+    """Delete this pod, whatever its budget says; false when it is gone, or another has its name."""
     metadata = pod["metadata"]
-    options: Thing = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+    options: Thing = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": grace}
     try:
         path = pod_path(metadata["namespace"], metadata["name"])
         return session.delete(path, {**options, "preconditions": {"uid": metadata["uid"]}})

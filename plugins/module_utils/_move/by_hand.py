@@ -14,7 +14,6 @@ import typing as t
 from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from .._kube.api import Thing, pod_path
-from .._kube.restore_wait import follow
 from . import budget
 from .objects import collection, path
 from .owner import Owner
@@ -25,6 +24,8 @@ from .template import as_made, bound, named, rebuilt
 HASH = "pod-template-hash"
 # How long a name stays taken after an eviction at grace 0, at most; and for the ReplicaSet to take a pod away.
 NAME_SECONDS = 10.0
+# And after one that gave its processes a moment.
+ENDING_SECONDS = 60.0
 RETIRE_SECONDS = 5.0
 
 
@@ -40,14 +41,14 @@ class Bare(Replacement):
     def replace(self) -> None:
         # Between the two there is no pod at all: the state file alone knows it.
         self._end_source()
-        self._create(self._pod(), Deadline(NAME_SECONDS))
+        self._create(self._pod(), Deadline(NAME_SECONDS if self._plan.images is None else ENDING_SECONDS))
 
     def _end_source(self) -> None:
         self._end_going()
 
     def _pod(self) -> Thing:
         plan = self._plan
-        return bound(rebuilt(plan.source), plan.number, plan.hostname, plan.runtime_class)
+        return bound(rebuilt(plan.source), plan.number, plan.hostname, plan.runtime_class, plan.images)
 
 
 class Orphaning(Bare):
@@ -79,7 +80,7 @@ class Orphaning(Bare):
         super().prove(deadline, stop)
 
     def _end_source(self) -> None:
-        budget.delete(self._session, self._plan.failed or self._plan.source)
+        budget.delete(self._session, self._plan.failed or self._plan.source, grace=self._plan.grace)
 
 
 class Adoption(Replacement):
@@ -106,7 +107,7 @@ class Adoption(Replacement):
         self._create(self._pod(), Deadline(NAME_SECONDS))
 
     def wait(self, deadline: Deadline, stop: threading.Event) -> Thing:
-        made = follow(self._session, self._appeared(deadline, stop), self._plan.names, deadline, stop)
+        made = super().wait(deadline, stop)
         # One that is not Ready would be the first to go.
         while not _is_ready(made):
             self._pause(deadline, stop, "replacement_missing", "The replacement runs, but is not Ready")

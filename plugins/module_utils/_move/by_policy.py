@@ -49,6 +49,7 @@ class ByPolicy(Replacement):
             hostname=plan.hostname,
             runtime_class=plan.runtime_class,
             job_index=notes(plan.source).get(JOB_INDEX),
+            images=plan.images,
         )
 
     def prepare(self) -> None:
@@ -150,6 +151,8 @@ class ReplacementFirst(ByPolicy):
         cheap = {"metadata": {"annotations": {DELETION_COST: CHEAPEST}}}
         replacement = pod_path(self._plan.namespace, self._plan.replacement)
         self._state.owe(Debt("replacement_cost", "patch", replacement, cheap, always=False))
+        # Early, as clients wait when the replacement runs: it is the source that goes then.
+        self._set_cost("source_cost")
         if known and self._replicas() == before + 1:
             self._remove_failed()
         else:
@@ -158,7 +161,6 @@ class ReplacementFirst(ByPolicy):
     def wait(self, deadline: Deadline, stop: threading.Event) -> Thing:
         made = super().wait(deadline, stop)
         self._state.forget("replacement_cost")
-        self._set_cost("source_cost")
         self._state.pay(self._session, "scale")
         self._await_source_end(Deadline(RETIRE_SECONDS), stop)
         return made

@@ -17,10 +17,12 @@ import typing as t
 from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
 from .._kube.api import ApiSession, Thing
-from . import arguments, beforehand, moving, owner, report, state, taking_up, ways
+from . import arguments, beforehand, copying, elsewhere, fallback, moving, owner, report, state, taking_up, ways
 from . import plan as plans
 from .agents import Absent, Agent, Role
+from .by_image import ByImage
 from .clock import Tell
+from .passage import Wishes
 from .replacement import Replacement
 from .report import One
 
@@ -145,7 +147,8 @@ class Moves:
         except CheckpointError as error:
             if error.code == "invalid_option":
                 raise
-            one.error, one.outcome = error, "there" if error.code == "already_there" else "failed"
+            one.error = fallback.offered(self._options, error)
+            one.outcome = "there" if error.code == "already_there" else "failed"
         else:
             self._warn(one, ())
         return one
@@ -172,16 +175,39 @@ class Moves:
             return CheckpointError("pod_deleted", "It is being deleted", hint="There is nothing to move")
         return None
 
-    def _plan(self, one: One) -> moving.Wishes:
+    def _plan(self, one: One) -> Wishes:
         """Make the plan of one, as things are now."""
         options, metadata = self._options, one.pod["metadata"]
-        where = {"runtime_class": options["runtime_class"], "order": options["order"]}
+        unreached = fallback.reason(self._session, options, metadata, self._site.reachable)
+        if unreached is not None:
+            return self._plan_by_image(one, unreached)
+        where = {name: options[name] for name in ("runtime_class", "order", "strategy")}
         plan = plans.make(self._session, metadata["namespace"], metadata["name"], options["node"], **where)
         wishes = arguments.wishes(options, plan)
         self._site.reachable(plan.node)
         self._site.reachable(plan.target)
         one.plan, one.told = plan, report.told(plan, wishes)
         return wishes
+
+    def _plan_by_image(self, one: One, unreached: CheckpointError) -> Wishes:
+        plan = fallback.plan(self._session, self._options, one.pod["metadata"], unreached)
+        wishes = arguments.wishes(self._options, plan)
+        one.plan, one.told = plan, report.told(plan, wishes)
+        return wishes
+
+    def _goes_by_image(self, one: One) -> bool:
+        """Whether it does, also as a node turns out not to be logged in to: that is tried where it may go by image."""
+        plan, known = t.cast("plans.Plan", one.plan), list(report.warnings(one))
+        if plan.images is None and self._options.get("fallback") and plan.way != "copy":
+            try:
+                self._agents.of(plan)
+            except CheckpointError as error:
+                self._agents.close()
+                if not fallback.allowed(self._options, error):
+                    raise
+                self._plan_by_image(one, error)
+                self._warn(one, known)
+        return t.cast("plans.Plan", one.plan).images is not None
 
     def _look_all(self, planned: list[One], check: bool) -> None:
         """Look at the nodes as well. In check mode it is no failure if that cannot be done."""
@@ -191,6 +217,8 @@ class Moves:
             plan, known = t.cast("plans.Plan", one.plan), list(report.warnings(one))
             wishes = arguments.wishes(self._options, plan)
             try:
+                if self._goes_by_image(one):
+                    continue
                 if check:
                     agents = functools.partial(self._agents.of, plan)
                     one.plan = beforehand.look_only(self._session, plan, wishes, agents)
@@ -214,25 +242,34 @@ class Moves:
                 self._move(one, first=moved == 0)
                 moved += 1
             except CheckpointError as error:
-                one.error, one.outcome = error, "failed"
+                one.error, one.outcome = fallback.offered(self._options, error), "failed"
                 if not self._goes_on([one]) or error.code == "interrupted":
                     return
 
     def _move(self, one: One, *, first: bool) -> None:
         # What the plan was made of has changed by the moves before this one.
         wishes = arguments.wishes(self._options, t.cast("plans.Plan", one.plan)) if first else self._planned_anew(one)
+        by_image = self._goes_by_image(one)
         plan = t.cast("plans.Plan", one.plan)
         show, known = self._showing(one.name), list(report.warnings(one))
+        if by_image:
+            begun = ways.begin(self._session, plan, self._folder)
+            with contextlib.closing(begun[1]):
+                imaged = ByImage(self._session, plan, begun, self._options, wishes, self._site.stop, show)
+                one.result, one.outcome = imaged.run(), "moved"
+            return
         with self._between(plan) as (both, stack):
             plan, seconds = beforehand.prepare(self._session, plan, wishes, both, self._site.stop, show)
             one.plan, one.told = plan, report.told(plan, wishes)
             self._warn(one, known)
             begun = ways.begin(self._session, plan, self._folder)
             stack.callback(begun[1].close)
-            move = moving.Move(self._session, plan, begun, both, wishes, self._site.stop, show)
-            one.result, one.outcome = beforehand.with_seconds(seconds, move.run(self._site.identity())), "moved"
+            kind = copying.Copy if plan.way == "copy" else moving.Move
+            made = kind(self._session, plan, begun, both, wishes, self._site.stop, show)
+            one.result = beforehand.with_seconds(seconds, made.run(self._site.identity()))
+            one.outcome = one.result["outcome"]
 
-    def _planned_anew(self, one: One) -> moving.Wishes:
+    def _planned_anew(self, one: One) -> Wishes:
         deadline = Deadline(SETTLE_SECONDS)
         while True:
             try:
@@ -270,7 +307,8 @@ class Moves:
             with contextlib.closing(begun[1]):
                 plan = plans.from_facts(begun[1].facts)
                 if self._is_meant(plan):
-                    one = One(plan.source, plan, told={"source": plan.node, "node": plan.target})
+                    by_image = plan.images is not None
+                    one = One(plan.source, plan, told={"source": plan.node, "node": plan.target, "by_image": by_image})
                     self._go_on(one, begun)
                     found += [one] if one.outcome else []
         return found
@@ -281,22 +319,41 @@ class Moves:
         # Its containers are frozen already, or never will be: what their probes allow does not matter any more.
         wishes = arguments.wishes(self._options, dataclasses.replace(plan, patience=None))
         try:
-            with self._between(plan, taken_up=True) as (both, _stack):
-                show = self._showing(one.name)
-                taken_up = taking_up.TakenUp(self._session, plan, begun, both, wishes, self._site.stop, show)
-                result = taken_up.again()
+            result = self._again(one, begun, wishes)
         except CheckpointError as error:
             one.error, one.outcome = error, "failed"
         else:
             if result["outcome"] == "moved":
                 one.result, one.outcome = result, "moved"
 
+    def _again(self, one: One, begun: tuple[Replacement, state.State], wishes: Wishes) -> Item:
+        plan, stop, show = t.cast("plans.Plan", one.plan), self._site.stop, self._showing(one.name)
+        if plan.images is not None:
+            return ByImage(self._session, plan, begun, self._options, wishes, stop, show).again()
+        with self._between(plan, taken_up=True) as (both, stack):
+            about = (self._session, plan, begun, both, wishes, stop, show)
+            if plan.way == "copy":
+                return copying.Copy(*about).again()
+            taken_up = taking_up.TakenUp(*about, reach=self._reach(plan, stack))
+            try:
+                return taken_up.again()
+            finally:
+                one.told["node"] = taken_up.target
+
+    def _reach(self, plan: plans.Plan, stack: contextlib.ExitStack) -> elsewhere.Reach:
+        return elsewhere.Reach(
+            # Only who asks for one pod by its name can mean that it is to go on elsewhere than it was to go.
+            node=self._options["node"] if self._wanted.pod is not None else plan.target,
+            log_in=lambda node: stack.enter_context(self._site.log_in(node, "target")),
+            identity=self._site.identity,
+        )
+
     def _is_meant(self, plan: plans.Plan) -> bool:
         wanted = self._wanted
         if wanted.namespace not in (None, plan.namespace):
             return False
         if wanted.pod is not None:
-            return plan.pod == wanted.pod
+            return wanted.pod in (plan.pod, plan.replacement)
         if wanted.node is not None:
             return plan.node == wanted.node
         # The pod or its replacement, which has the same labels.

@@ -19,30 +19,15 @@ Private to this collection: no promise of compatibility to anybody else.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import threading
 import time
 import typing as t
 
 from .._common.deadline import Deadline
 from .._common.errors import CheckpointError
-from .._kube.api import ApiSession, Thing
-from .._kube.restore_wait import statuses
-from . import anew, volumes
-from .agents import Agent
-from .clock import Clock, Tell
-from .plan import Plan
-from .replacement import Replacement
-from .state import State
-from .verify import Request, verify
+from .._kube.api import Thing
+from . import anew
+from .passage import LEAST, MARGIN, SHORT, Item, Passage, Tries
 
-SHORT, LONG = 30.0, 120.0
-"""Seconds for an answer of an agent: for what takes a moment, and for what may take longer than that."""
-
-LEAST = 3.0
-"""So much of its time the source has to have left when its pod is told to end."""
-
-MARGIN = 1.0
 GIVEN_SECONDS = 24 * 3600.0
 YIELD_SECONDS = 60.0
 """For how long it stays frozen while its pod is told to end, should its node be cut off at that very moment."""
@@ -50,74 +35,23 @@ YIELD_SECONDS = 60.0
 ENDING_SECONDS = 20.0
 """For how long to see the kubelet stop the source. Its node ends it later as well, when the kubelet does."""
 
-PROOF_SECONDS = 10.0
 PENDING_SECONDS = 100.0
 """For how long a replacement may wait for its tickets: a kubelet gives up after two minutes (runtimeRequestTimeout)."""
 
 INTERVAL = 0.1
 NOT_SEEN = "The source's processes were not seen to end"
 
-Item = dict[str, t.Any]
 
+class Move(Passage):
+    """One move that is under way."""
 
-@dataclasses.dataclass(frozen=True)
-class Wishes:
-    """How a pod is to be moved.
-
-    ``dump``: the fields of _dump.dumping.Options and ``checkpoint_directory``. ``frozen``: seconds for which the
-    containers may be frozen at most. ``wait``: seconds for the replacement to run. ``address`` and ``port``: where the
-    target waits, "" and 0 for any. ``verify``: what the replacement has to answer.
-    """
-
-    dump: Item
-    frozen: float
-    wait: float
-    security: str = "refuse"
-    accept: tuple[str, ...] = ()
-    address: str = ""
-    port: int = 0
-    verify: Request | None = None
-
-
-class Move:
-    """One move that is under way, with both its agents. ``identity``: the certificate for the line between them."""
-
-    def __init__(
-        self,
-        session: ApiSession,
-        plan: Plan,
-        begun: tuple[Replacement, State],
-        agents: tuple[Agent, Agent],
-        wishes: Wishes,
-        stop: threading.Event,
-        tell: Tell,
-    ) -> None:
-        self._session = session
-        self._plan = plan
-        self._replacement, self._state = begun
-        self._source, self._target = agents
-        self._wishes = wishes
-        self._stop = stop
-        self._clock = Clock(tell)
-        self._warnings: list[str] = []
-        self._volumes = volumes.carried(plan.source)
-        self._facts: Item = {}
-        self._uid = ""
-        self._former = plan
+    _uid = ""
 
     def run(self, identity: str) -> Item:
         """All of it; what it took. Raises CheckpointError, with ``undone`` in its details: whether all is as before."""
         begun = time.monotonic()
         try:
-            with self._clock.step("prepare", "Prepared"):
-                self._replacement.prepare()
-                self._replacement.prove(Deadline(LONG), self._stop)
-                self._name_target()
-                if self._replacement.before_freeze:
-                    self._make_replacement_wait()
-                receiving = self._connect(identity)
-                self._state.step("prepared")
-            frozen = self._freeze(receiving)
+            frozen = self._freeze(self._prepare(identity))
         except BaseException as error:
             self._roll_back(error)
             raise
@@ -126,40 +60,17 @@ class Move:
         return result
 
     def _connect(self, identity: str) -> int:
-        """Everything that the nodes can do before the freeze; the number of the word that takes the images."""
-        plan, wishes = self._plan, self._wishes
-        # Before the line is made, where nobody may be silent for long.
-        facts = self._source.ask(
-            "prepare",
-            LONG,
-            namespace=plan.namespace,
-            pod=plan.pod,
-            containers={container.name: container.id for container in plan.containers},
-            volumes=self._volumes,
-            number=plan.number,
-            timeout=wishes.frozen + SHORT,
-            options=wishes.dump,
-        )
-        seconds = LONG + wishes.frozen
-        place = {"address": wishes.address, "port": wishes.port}
-        offer = self._target.ask("open", SHORT, identity=identity, seconds=seconds, **place)
-        receiving = self._target.say("receive", idle=wishes.frozen)
-        line = {"addresses": offer["addresses"], "port": offer["port"], "identity": identity}
-        self._source.ask("connect", SHORT, seconds=seconds, idle=wishes.frozen, **line)
-        self._facts["engines"] = facts["engines"]
-        self._go_on()
-        return receiving
+        if self._replacement.before_freeze:
+            self._make_replacement_wait()
+        return super()._connect(identity)
 
     def _freeze(self, receiving: int) -> float:
         """From the freeze until the source's pod is told to end; when it began. What fails here can be undone."""
-        wishes = self._wishes
         self._state.step("freezing")
         begun = time.monotonic()
         with self._clock.step("dump", "Frozen, dumped and sent"):
-            timeout = max(LEAST, wishes.frozen - LEAST - MARGIN)
-            dumped = self._source.ask("dump", wishes.frozen + SHORT, timeout=timeout, seconds=wishes.frozen)
-            landed = self._target.wait(receiving, SHORT)
-        self._facts.update(dumped, landed=landed["bytes"])
+            self._dump()
+            self._land(receiving)
         with self._clock.step("ticket", "Tickets left"):
             left = float(self._source.ask("hold", SHORT, least=LEAST)["left"])
             if not self._replacement.before_freeze:
@@ -168,7 +79,7 @@ class Move:
                 self._target.ask("pend", SHORT, seconds=PENDING_SECONDS)
             self._target.ask("hold", SHORT)
             # Its pod is told to end only after it has yielded, and so no earlier does it run on.
-            self._state.step("given_up", until=time.time() + YIELD_SECONDS)
+            self._state.step("given_up", until=time.time() + YIELD_SECONDS, images=[self._plan.target])
         self._go_on()
         with self._clock.step("replace", "Source told to end"):
             # Whoever cannot answer any more is not told to end.
@@ -177,20 +88,12 @@ class Move:
                 self._replacement.replace()
         return begun
 
-    def _go_on(self) -> None:
-        if self._stop.is_set():
-            raise CheckpointError("interrupted", "The move was interrupted", hint="Run it again")
-
-    def _name_target(self, plan: Plan | None = None) -> list[str]:
-        """The containers whose tickets are there."""
-        plan = plan or self._plan
-        name = {"namespace": plan.namespace, "pod": plan.replacement, "containers": plan.names}
-        return list(self._target.ask("name", SHORT, number=plan.number, **name)["tickets"])
-
     def _make_replacement_wait(self) -> None:
         """Have the replacement be made, up to where its containers wait for their tickets, while the source runs on."""
         plan, deadline = self._plan, Deadline(PENDING_SECONDS / 2)
         self._target.ask("pend", SHORT, seconds=PENDING_SECONDS)
+        # A controller that dies leaves the replacement there: without its tickets it would start from its image.
+        self._target.ask("hold", SHORT)
         self._replacement.replace()
         while not self._is_sandboxed():
             if deadline.expired or self._stop.is_set():
@@ -214,7 +117,10 @@ class Move:
             yield
         except CheckpointError as error:
             error.details.update(undone=False, move=self._plan.number, state_file=self._state.path)
-            told = f"Nothing is lost: the images are on {self._plan.target}; run it again to go on"
+            plan = self._plan
+            told = f"Nothing is lost: the images are on {plan.target}; run it again to go on"
+            if plan.target != plan.node:
+                told += f", or with {plan.node} as its node to have it back"
             error.hint = f"{error.hint}. {told}".strip(". ")
             raise
 
@@ -272,106 +178,61 @@ class Move:
 
     def _finish(self, made: Thing, down: float | None, receipts: Item) -> Item:
         """The last part, once the replacement's containers are the dumped ones: of the API's half nothing stays."""
-        plan = self._plan
         with self._clock.step("clean", "Cleaned up"):
             self._replacement.clean()
         verified = self._verify(made)
         with self._clock.step("discard", "Images removed"):
-            if self._former.replacement != plan.replacement:
-                # Until its pod was gone, they kept it from starting from its image.
-                self._name_target(self._former)
-                self._target.ask("take_back", SHORT)
-                self._name_target()
-            self._target.ask("discard", SHORT)
+            self._discard()
             self._state.end("moved")
-        return {
-            "outcome": "moved",
-            "move": plan.number,
-            "way": plan.way,
-            "pod": plan.replacement,
-            "seconds": self._clock.seconds,
-            "down_seconds": down,
-            "receipts": receipts,
-            "verified": verified,
-            "warnings": self._warnings,
-            **self._facts,
-        }
+        return self._result("moved", down, receipts, verified)
+
+    def _discard(self) -> None:
+        self._target.ask("discard", SHORT)
 
     def _verify(self, made: Thing) -> bool | None:
-        """Whether it answers as it shall; ``None`` if nobody asked. Raises CheckpointError ``verify_failed``."""
-        if self._wishes.verify is None:
-            return None
         plan = self._plan
         try:
-            with self._clock.step("answer", "Answers as it shall"):
-                verify(self._session, made, self._wishes.verify, self._stop)
+            return super()._verify(made)
         except CheckpointError as error:
-            self._state.step(error.code, reason=error.reason, message=error.message, images=plan.target)
-            error.details.update(undone=False, verified=False, move=plan.number, state_file=self._state.path)
+            self._state.step(error.code, reason=error.reason, message=error.message, images=[plan.target])
+            error.details.update(undone=False, move=plan.number, state_file=self._state.path)
             error.hint += f". It cannot go back; its images stay on {plan.target}. Mend it and run this again, or "
             error.hint += "without verify to have it as it is: that removes them"
             raise
-        return True
-
-    def _prove(self, made: Thing) -> Item:
-        """See that what runs is what was dumped. Raises CheckpointError as the target's prove()."""
-        ids = {name: str(statuses(made)[name].get("containerID") or "") for name in self._plan.names}
-        return dict(self._target.ask("prove", PROOF_SECONDS + SHORT, containers=ids, seconds=PROOF_SECONDS)["receipts"])
 
     def _roll_back(self, error: BaseException) -> None:
-        """Undo it if nobody can have begun to use the images. Adds what came of it to the error."""
-        if self._is_told_to_end():
-            details: Item = {"undone": False, "move": self._plan.number, "state_file": self._state.path}
-        else:
-            problems = self._undo()
-            details = {"undone": not problems, "problems": [str(problem) for problem in problems]}
-            if problems and isinstance(error, CheckpointError):
-                told = "Not all could be undone: run it again to have the rest undone"
-                error.hint = ". ".join(filter(None, (error.hint, told)))
-        if isinstance(error, CheckpointError):
-            error.details.update(details)
+        """Undo it if nobody can have begun to use the images."""
+        if not self._is_told_to_end():
+            super()._roll_back(error)
+        elif isinstance(error, CheckpointError):
+            error.details.update(undone=False, move=self._plan.number, state_file=self._state.path)
 
     def _undo(self, *, put_back: bool = True) -> list[CheckpointError]:
         """Everything as it was before; what stood in the way. ``put_back``: whether the source's pod is there."""
-        problems: list[CheckpointError] = []
-
-        def trying(work: t.Callable[[], t.Any]) -> t.Any:
-            try:
-                return work()
-            except CheckpointError as problem:
-                problems.append(problem)
-                return None
-
+        trying = Tries()
         trying(lambda: self._source.ask("hang_up", SHORT))
-        if self._replacement.before_freeze:
-            # Without its ticket, the replacement would start from its image when the kubelet tries again.
-            trying(self._replacement.undo)
+        # Without its ticket, a replacement that is there would start from its image when the kubelet tries again.
+        stays = self._replacement.source_ends_with == "wait" and not trying.comes_off(self._replacement.undo)
         # The tickets first: nobody may use them once the source runs on.
-        back = trying(lambda: self._target.ask("take_back", SHORT))
+        back = None if stays else trying(lambda: self._target.ask("take_back", SHORT))
         if back is not None and back["claimed"]:
-            problems.append(
+            trying.problems.append(
                 CheckpointError(
                     "ticket_claimed",
                     f"The replacement on {self._plan.target} has begun to use the images",
                     hint="Run it again to go on",
                 )
             )
-            return problems
+            return trying.problems
         # Where nobody could be asked, the tickets are pending, and stay so: nobody makes them good any more.
         if self._state.reached("given_up"):
             trying(lambda: self._state.step("resumed"))
         trying(lambda: self._source.ask("resume", SHORT))
         trying(self._replacement.undo if put_back else self._replacement.clean)
-        trying(lambda: self._target.ask("discard", SHORT))
-        if not problems:
+        trying(self._discard)
+        if not trying.problems:
             self._state.end("undone")
-        return problems
-
-    @property
-    def _rights(self) -> Item:
-        """What tickets say; of rights, the next run for a pod may say something else."""
-        rights = {"security": self._wishes.security, "accept": list(self._wishes.accept)}
-        return {**rights, "volumes": self._volumes}
+        return trying.problems
 
     def _is_told_to_end(self) -> bool:
         """Whether the source's pod is gone, or going; also where nobody can say so."""

@@ -17,6 +17,9 @@ from .._kube.access_objects import MANAGER, MANAGER_LABEL
 MOVE = "checkpoint-restore.io/move"
 """On the replacement an annotation, on what a move makes in the cluster a label: the move's number."""
 
+COPY = "checkpoint-restore.io/copy"
+"""Label of a pod that is the copy of another one."""
+
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 CHEAPEST = str(-(2**31))
 """The lowest deletion cost there is (kubernetes 1.36, pkg/apis/core/helper: GetDeletionCostFromPodAnnotations)."""

@@ -54,15 +54,10 @@ def find(session: ApiSession, pod: Thing) -> Owner | None:
 
     Raises CheckpointError ``pod_static``, ``owner_unsupported`` and ``owner_gone``.
     """
+    refuse_static(pod)
     metadata = pod["metadata"]
     name = f"{metadata['namespace']}/{metadata['name']}"
     reference = _controller(pod)
-    if MIRROR in (metadata.get("annotations") or {}) or (reference or {}).get("kind") == "Node":
-        raise CheckpointError(
-            "pod_static",
-            f"{name} is a static pod: its kubelet makes it from a file on the node",
-            hint="Move the file to another node; such a pod cannot be moved through the API",
-        )
     if reference is None:
         return None
     group = COLLECTIONS.get(reference["kind"], ("", ""))[0].partition("/apis/")[2]
@@ -75,6 +70,17 @@ def find(session: ApiSession, pod: Thing) -> Owner | None:
             hint="Pods of nobody, and of a ReplicaSet, Deployment, StatefulSet or Job can be moved",
         )
     return _owner(session, metadata["namespace"], reference)
+
+
+def refuse_static(pod: Thing) -> None:
+    """Raise CheckpointError ``pod_static`` for what a kubelet makes from a file: no pod of the API is like it."""
+    metadata = pod["metadata"]
+    if MIRROR in (metadata.get("annotations") or {}) or (_controller(pod) or {}).get("kind") == "Node":
+        raise CheckpointError(
+            "pod_static",
+            f"{metadata['namespace']}/{metadata['name']} is a static pod: its kubelet makes it from a file on the node",
+            hint="Move the file to another node; such a pod cannot be moved through the API",
+        )
 
 
 def _controller(thing: Thing) -> Thing | None:

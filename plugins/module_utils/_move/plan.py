@@ -18,10 +18,16 @@ from .._kube.nodes import is_ready
 from .._kube.restore_request import Check
 from .._kube.restore_wait import statuses
 from . import budget, owner, policy, preflight, probes
-from .objects import generated, new_number
+from .objects import LONGEST_BASE, generated, new_number
 
 Order = t.Literal["source_first", "replacement_first"]
-Way = t.Literal["bare", "policy", "replacement_first", "adoption", "orphaning"]
+Strategy = t.Literal["move", "copy"]
+Way = t.Literal["bare", "policy", "replacement_first", "adoption", "orphaning", "copy"]
+
+SOURCE_STAYS: tuple[Way, ...] = ("adoption", "replacement_first", "copy")
+"""The ways in which the source is still there when the new pod comes."""
+
+OF_COPY = "-copy-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +44,13 @@ class Container:
 class Plan:
     """One move. ``source`` is the pod as it is; ``replacement`` the name of the pod that takes its place.
 
+    Or one copy, with the ``way`` "copy": ``replacement`` is its name then, and of no ``owner``.
+
     ``way``: how the replacement comes to be, see replacement.py. ``policy_version``: of the admission policies that the
     cluster serves. ``hostname``: the target's label kubernetes.io/hostname. ``patience``: how long the containers may
     stay frozen, ``None`` for as long as one likes. ``checks``: what was looked at, warnings among it. ``failed``: the
-    replacement of a try before this one, see :func:`redirected`.
+    replacement of a try before this one, see :func:`redirected`. ``images``: where it goes by image, see by_image.py,
+    those of the checkpoints by container, as far as they are made; ``None`` otherwise. ``runtime_class`` is "" then.
     """
 
     number: str
@@ -57,6 +66,12 @@ class Plan:
     patience: probes.Patience | None
     checks: tuple[Check, ...]
     failed: Thing | None = None
+    images: t.Mapping[str, str] | None = None
+
+    @property
+    def grace(self) -> int:
+        """Seconds between TERM and KILL for the source: none where it is frozen."""
+        return 0 if self.images is None else 1
 
     @property
     def namespace(self) -> str:
@@ -103,24 +118,30 @@ def make(
     *,
     runtime_class: str,
     order: Order = "source_first",
+    strategy: Strategy = "move",
     policies: bool = True,
 ) -> Plan:
-    """The plan for moving a pod to the node ``target``. ``policies``: whether to use admission policies where served.
+    """The plan for moving a pod to the node ``target``, or for a copy of it there.
+
+    ``policies``: whether to use admission policies where served.
 
     Raises CheckpointError ``pod_not_found``, ``pod_not_running``, ``pod_deleted``, ``already_there``, ``pod_static``,
     ``owner_unsupported``, ``owner_gone``, ``way_unknown`` at once, and ``preflight_failed`` with all ``checks``.
     """
     source = _running(session, namespace, pod, target)
-    its_owner = owner.find(session, source)
+    copied = strategy == "copy"
+    if copied:
+        owner.refuse_static(source)
+    its_owner = None if copied else owner.find(session, source)
     version = policy.served_version(session) if policies and its_owner else None
-    way = _way(its_owner, version, order)
+    way = "copy" if copied else _way(its_owner, version, order)
     node = session.node(target)
+    # Nobody knows the copy by labels: see copying.py.
+    its_like = {**source, "metadata": {**source["metadata"], "labels": {}}} if copied else source
     found = [
-        *preflight.of_pod(source),
-        *preflight.of_target(
-            session, source, target, node, runtime_class, stays=way in ("adoption", "replacement_first")
-        ),
-        *_of_budget(session, source, way),
+        *(preflight.of_copy(source) if copied else preflight.of_pod(source)),
+        *preflight.of_target(session, its_like, target, node, runtime_class, stays=way in SOURCE_STAYS),
+        *(() if copied else _of_budget(session, source, way)),
     ]
     if its_owner is not None:
         found += owner.checks(session, its_owner, source, scaled=way == "replacement_first")
@@ -135,7 +156,7 @@ def make(
         owner=its_owner,
         way=way,
         policy_version=version,
-        replacement=_new_name(source, its_owner),
+        replacement=_name_of_copy(source) if copied else _new_name(source, its_owner),
         containers=tuple(_containers(source)),
         patience=probes.patience(source),
         checks=tuple(sorted(found)),
@@ -182,6 +203,11 @@ def _new_name(source: Thing, its_owner: owner.Owner | None) -> str:
     if its_owner is None or its_owner.kind == "StatefulSet":
         return str(source["metadata"]["name"])
     return generated(source["metadata"].get("generateName") or f"{its_owner.name}-")
+
+
+def _name_of_copy(source: Thing) -> str:
+    # So much of the pod's name as leaves room for what tells that it is a copy.
+    return generated(f"{source['metadata']['name'][: LONGEST_BASE - len(OF_COPY)].rstrip('.-')}{OF_COPY}")
 
 
 def _running(session: ApiSession, namespace: str, pod: str, target: str) -> Thing:

@@ -22,9 +22,17 @@ import typing as t
 from .._kube.api import ApiSession, Thing
 from .._kube.manifest import HOSTNAME_LABEL
 from .objects import JOB_INDEX, MOVE, PREFIX, labels
+from .template import marks, with_images
 
 GROUP = "admissionregistration.k8s.io"
 VERSIONS = ("v1", "v1beta1", "v1alpha1")
+GATE = "checkpoint-restore.io/source-ends"
+"""The scheduling gate of a replacement that starts from an image while its source still runs: beta since kubernetes
+1.27. Without it both would run for a moment."""
+
+MOST_CONTAINERS = 64
+"""Among so many a policy looks for those whose image it changes."""
+
 POLICIES, BINDINGS = "mutatingadmissionpolicies", "mutatingadmissionpolicybindings"
 
 
@@ -32,7 +40,8 @@ class Effect(t.NamedTuple):
     """What the policy does: to the next pod of the owner with this UID, of ``names`` where its name is given.
 
     ``name``: the name that the pod gets, for one whose name the API server makes; ``None`` to leave it. ``job_index``:
-    of an indexed Job the index that the pod is for.
+    of an indexed Job the index that the pod is for. ``runtime_class``: "" to leave what it has. ``images``: by
+    container the image that it gets; such a pod is not scheduled before the source has ended, see GATE.
     """
 
     number: str
@@ -43,6 +52,7 @@ class Effect(t.NamedTuple):
     hostname: str
     runtime_class: str
     job_index: str | None = None
+    images: t.Mapping[str, str] | None = None
 
     def reached(self, pod: Thing) -> bool:
         """Whether a pod is as the policy makes one."""
@@ -50,8 +60,10 @@ class Effect(t.NamedTuple):
         return (
             (metadata.get("annotations") or {}).get(MOVE) == self.number
             and (spec.get("nodeSelector") or {}).get(HOSTNAME_LABEL) == self.hostname
-            and spec.get("runtimeClassName") == self.runtime_class
+            and self.runtime_class in ("", spec.get("runtimeClassName"))
             and self.name in (None, metadata.get("name"))
+            and (self.images is None or any(each["name"] == GATE for each in spec.get("schedulingGates") or []))
+            and pod == with_images(pod, self.images or {})
         )
 
 
@@ -124,14 +136,17 @@ def _of_index(index: str) -> str:
 
 
 def _patches(effect: Effect) -> str:
-    always = {"/spec/runtimeClassName": effect.runtime_class}
+    always: Thing = {"/spec/runtimeClassName": effect.runtime_class} if effect.runtime_class else {}
+    if effect.images is not None:
+        always["/spec/schedulingGates"] = [{"name": GATE}]
     if effect.name is not None:
         always["/metadata/name"] = effect.name
     return " + ".join(
         [
             "[" + ", ".join(_add(path, value) for path, value in always.items()) + "]",
-            _into("spec.nodeSelector", HOSTNAME_LABEL, effect.hostname),
-            _into("metadata.annotations", MOVE, effect.number),
+            _into("spec.nodeSelector", {HOSTNAME_LABEL: effect.hostname}),
+            _into("metadata.annotations", marks(effect.number, effect.images)),
+            *(_image(name, image) for name, image in sorted((effect.images or {}).items())),
         ]
     )
 
@@ -140,11 +155,23 @@ def _add(path: str, value: t.Any) -> str:
     return f'JSONPatch{{op: "add", path: {_cel(path)}, value: {_cel(value)}}}'
 
 
-def _into(field: str, key: str, value: str) -> str:
-    """An entry of a map that may not be there; one that is there stays as it is otherwise."""
+def _image(container: str, image: str) -> str:
+    """The image of a container, or of a sidecar, wherever it is in its list."""
+    found = []
+    for field in ("containers", "initContainers"):
+        there = f"has(object.spec.{field}) && n < size(object.spec.{field})"
+        wanted = f"{there} && object.spec.{field}[n].name == {_cel(container)}"
+        place = f'"/spec/{field}/" + string(n) + "/image"'
+        patch = f'JSONPatch{{op: "replace", path: {place}, value: {_cel(image)}}}'
+        found.append(f"{list(range(MOST_CONTAINERS))}.filter(n, {wanted}).map(n, {patch})")
+    return "(" + " + ".join(found) + ")"
+
+
+def _into(field: str, entries: t.Mapping[str, str]) -> str:
+    """Entries of a map that may not be there; one that is there stays as it is otherwise."""
     path = "/" + field.replace(".", "/")
-    entry = f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
-    return f"(has(object.{field}) ? [{_add(entry, value)}] : [{_add(path, {key: value})}])"
+    each = [_add(f"{path}/{key.replace('~', '~0').replace('/', '~1')}", value) for key, value in entries.items()]
+    return f"(has(object.{field}) ? [{', '.join(each)}] : [{_add(path, dict(entries))}])"
 
 
 def _cel(value: t.Any) -> str:

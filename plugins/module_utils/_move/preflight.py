@@ -15,10 +15,14 @@ from .._kube import preflight_api
 from .._kube.api import ApiSession, Thing
 from .._kube.manifest import HOSTNAME_LABEL, all_containers, restorable
 from .._kube.restore_request import ANNOTATION, Check, Request
+from .._kube.sandbox import HARMLESS_VOLUMES
 from . import room, topology, volumes
 from .objects import JOB_FINALIZER, MOVE, notes
 
 SHARED_WITH_NODE = ("hostIPC", "hostNetwork", "hostPID")
+ABOUT_THE_END = ("finalizers", "pre_stop")
+"""The checks that matter only where the pod ends."""
+
 HINTS = {
     "claim": "A volume that only one node at a time can use does not follow in the time of a move",
     "placement": "Choose another node",
@@ -58,22 +62,44 @@ def of_pod(pod: Thing) -> t.Iterator[Check]:
     yield from _volumes(pod)
 
 
+def of_copy(pod: Thing) -> t.Iterator[Check]:
+    """The same where the pod runs on beside its copy."""
+    yield from (check for check in of_pod(pod) if check.name not in ABOUT_THE_END)
+    shared = [
+        str(volume["name"])
+        for volume in pod["spec"].get("volumes") or []
+        if not set(volume) - {"name"} <= HARMLESS_VOLUMES | {"hostPath"} and _is_written(pod, volume)
+    ]
+    if shared:
+        reason = f"The copy would write to volumes that the pod takes for its own: {', '.join(shared)}"
+        yield Check("shared_volume", "failed", reason, "Mount them read-only, or move the pod")
+
+
+def _is_written(pod: Thing, volume: Thing) -> bool:
+    """Whether a container may write to the volume."""
+    if any(isinstance(each, dict) and each.get("readOnly") for each in volume.values()):
+        return False
+    used = [
+        each
+        for container in all_containers(pod)
+        for each in (*(container.get("volumeMounts") or []), *(container.get("volumeDevices") or []))
+    ]
+    return any(each["name"] == volume["name"] and not each.get("readOnly") for each in used)
+
+
 def _volumes(pod: Thing) -> t.Iterator[Check]:
-    read_only = True
     paths = []
     for volume in pod["spec"].get("volumes") or []:
-        if "hostPath" in volume:
+        if "hostPath" in volume and _is_written(pod, volume):
             paths.append(str(volume["name"]))
-            mounts = [each for one in all_containers(pod) for each in one.get("volumeMounts") or []]
-            read_only &= all(each.get("readOnly") for each in mounts if each["name"] == volume["name"])
         if "ephemeral" in volume:
-            reason = f"The claim of the volume {volume['name']} is deleted with the pod"
+            reason = f"The claim of the volume {volume['name']} is this pod's, and no other pod gets it"
             yield Check("ephemeral_volume", "failed", reason, "Use a claim of its own")
     parts = volumes.lost(pod)
     if parts:
         reason = f"Of these emptyDir volumes only parts are mounted, which cannot be brought along: {', '.join(parts)}"
         yield Check("empty_dir", "failed", reason, "Mount the volume itself in one of the containers as well")
-    if paths and not read_only:
+    if paths:
         reason = f"Volumes are folders of the node, which do not follow: {', '.join(paths)}"
         yield Check("host_path", "failed", reason, "Use a volume that both nodes can reach")
 
@@ -86,9 +112,14 @@ def of_target(
         yield Check("node", "failed", f"There is no node {target}", "See: kubectl get nodes")
         return
     own = source["spec"].get("runtimeClassName")
-    if own not in (None, runtime_class):
+    if runtime_class and own not in (None, runtime_class):
         reason = f"The pod is of the RuntimeClass {own}, and has to be of {runtime_class} to be restored"
         yield Check("runtime_class", "failed", reason, "Pods of another RuntimeClass cannot be moved")
+    restored_from = notes(source).get(ANNOTATION, "")
+    images = [each["image"] for each in restorable(source) if each["image"] in restored_from]
+    if runtime_class and images:
+        reason = f"The pod's image is that of a checkpoint, which the container runtime restores itself: {images[0]}"
+        yield Check("image", "failed", reason, "It can be moved by image, see the option fallback, or be made anew")
     host = str((node["metadata"].get("labels") or {}).get(HOSTNAME_LABEL) or target)
     pod = _unbound(source, host)
     for check in preflight_api.of_node(session, _request(source, target, runtime_class), pod, node):

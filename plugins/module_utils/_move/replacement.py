@@ -35,9 +35,12 @@ from . import budget, lock
 from .objects import CHEAPEST, DELETION_COST, MOVE, notes
 from .plan import Plan
 from .state import Debt, State
-from .template import differences
+from .template import differences, with_images
 
 INTERVAL = 0.1
+READY_INTERVAL = 0.03
+"""Clients may wait for what is done once the replacement is Ready."""
+
 PROOF = "proof"
 # Each dry run has a connection of its own; behind a load balancer they reach several API servers.
 PROOFS = 3
@@ -54,12 +57,16 @@ class Replacement(abc.ABC):
         self._plan = plan
         self._state = state
 
-    def prepare(self) -> None:
-        """Make what has to be there before. Raises CheckpointError ``move_under_way`` and the API server's."""
+    def reserve(self) -> None:
+        """Keep other moves of the same owner away. Raises CheckpointError ``move_under_way``."""
         owner = self._plan.owner
         uid = str(owner.head["metadata"]["uid"]) if owner else self._plan.uid
         what = f"{owner.head_kind} {owner.head['metadata']['name']}" if owner else f"pod {self._plan.pod}"
         lock.acquire(self._session, self._state, self._plan.namespace, uid, what)
+
+    def prepare(self) -> None:
+        """Make what has to be there before. Raises CheckpointError ``move_under_way`` and the API server's."""
+        self.reserve()
 
     @abc.abstractmethod
     def prove(self, deadline: Deadline, stop: threading.Event) -> None:
@@ -77,7 +84,8 @@ class Replacement(abc.ABC):
 
         Raises CheckpointError: those of restore_wait.follow(), ``replacement_missing``, ``replacement_astray``.
         """
-        return follow(self._session, self._appeared(deadline, stop), self._plan.names, deadline, stop)
+        appeared = self._appeared(deadline, stop)
+        return follow(self._session, appeared, self._plan.names, deadline, stop, READY_INTERVAL)
 
     def clean(self) -> None:
         """Take away what is left. Raises CheckpointError ``cleanup_incomplete``."""
@@ -139,7 +147,7 @@ class Replacement(abc.ABC):
             raise
 
     def _require_alike(self, made: Thing) -> None:
-        found = differences(made, self._plan.source)
+        found = differences(made, with_images(self._plan.source, self._plan.images or {}))
         if found:
             raise CheckpointError(
                 "replacement_differs",
@@ -171,7 +179,7 @@ class Replacement(abc.ABC):
     def _end_going(self) -> None:
         """Evict the source; where it is gone already, delete the replacement that failed, which serves nobody."""
         if self._plan.failed is None:
-            budget.evict(self._session, self._plan.source)
+            budget.evict(self._session, self._plan.source, grace=self._plan.grace)
         self._remove_failed()
 
     def _remove_failed(self) -> None:

@@ -13,13 +13,14 @@ import typing as t
 
 from .._common.errors import CheckpointError
 from .._kube.api import Thing
-from .moving import Wishes
+from .passage import Wishes
 from .plan import Plan
 
 Item = dict[str, t.Any]
 
-UNTIL_TOLD = ("dump", "ticket", "replace")
-"""The steps during which the source's containers are frozen until they are told to end, see moving.py."""
+FROZEN_STEPS = {"moved": ("dump", "ticket", "replace"), "copied": ("dump", "resume")}
+"""By outcome, the steps during which the source's containers are frozen: until they are told to end, see moving.py, or
+run on, see copying.py."""
 
 HEAD = ("POD", "FROM", "TO", "WAY", "FROZEN", "READY AFTER", "MOVED", "LOST")
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -53,7 +54,7 @@ class One:
     @property
     def is_changed(self) -> bool:
         """Whether something is not as it was; also where it failed when it could not be undone any more."""
-        return self.outcome == "moved" or (self.error is not None and self.error.details.get("undone") is False)
+        return self.outcome in FROZEN_STEPS or (self.error is not None and self.error.details.get("undone") is False)
 
     @property
     def order(self) -> tuple[str, str]:
@@ -67,7 +68,8 @@ def told(plan: Plan, wishes: Wishes) -> Item:
         "way": plan.way,
         "source": plan.node,
         "node": plan.target,
-        "frozen_limit": wishes.frozen,
+        "by_image": plan.images is not None,
+        "frozen_limit": wishes.frozen if plan.images is None else None,
         "checks": [dataclasses.asdict(check) for check in plan.checks],
     }
 
@@ -99,8 +101,12 @@ def result(ones: list[One], *, single: bool, check: bool) -> Item:
 
 def _counted(ones: list[One]) -> str:
     meant = [one for one in ones if one.outcome not in ("skipped", "there")]
-    moved = [one for one in meant if one.outcome == "moved"]
-    return f"{len(moved)} of {len(meant)} pods were moved"
+    done = [one for one in meant if one.outcome in FROZEN_STEPS]
+    return f"{len(done)} of {len(meant)} pods were {_verb(ones)}"
+
+
+def _verb(ones: t.Iterable[One]) -> str:
+    return "copied" if any(one.told.get("way") == "copy" for one in ones) else "moved"
 
 
 def _measured(one: One) -> Item:
@@ -108,12 +114,13 @@ def _measured(one: One) -> Item:
     if not one.result:
         return {}
     seconds = one.result["seconds"]
-    known = all(name in seconds for name in UNTIL_TOLD)
+    frozen = FROZEN_STEPS[str(one.outcome)]
+    known = all(name in seconds for name in frozen)
     return {
         **one.result,
-        "frozen_seconds": round(sum(seconds[name] for name in UNTIL_TOLD), 3) if known else None,
-        # Frozen from the dump on until it ends: nothing is done that is not in the images.
-        "lost_seconds": 0,
+        "frozen_seconds": round(sum(seconds[name] for name in frozen), 3) if known else None,
+        # Frozen from the dump on until it ends: nothing is done that is not in the images. Or it runs on.
+        "lost_seconds": one.result.get("lost_seconds", 0.0),
     }
 
 
@@ -126,7 +133,7 @@ def _entry(one: One) -> Item:
         "pod": one.pod["metadata"]["name"],
         "outcome": one.outcome,
         "replacement": measured.get("pod"),
-        **{name: one.told.get(name) for name in ("way", "source", "node")},
+        **{name: one.told.get(name) for name in ("way", "by_image", "source", "node")},
         **{name: measured.get(name) for name in names},
         "warnings": measured.get("warnings", []),
         **{name: error.get(name, "") for name in ("code", "reason", "hint", "message")},
@@ -145,18 +152,20 @@ def table(ones: list[One]) -> list[str]:
 def _row(one: One) -> tuple[str, ...]:
     measured = _measured(one)
     where = tuple(str(one.told.get(name) or "-") for name in ("source", "node"))
-    if one.outcome != "moved":
+    if one.outcome not in FROZEN_STEPS:
         return (one.name, *where, _said(one))
     way = str(measured["way"])
-    lost = f"{measured['lost_seconds']} s"
-    times = (_seconds(measured["frozen_seconds"]), _seconds(measured["down_seconds"]))
+    way += ", by image" if one.told.get("by_image") else ""
+    lost = "?" if measured["lost_seconds"] is None else f"{measured['lost_seconds']:g} s"
+    down = "-" if one.outcome == "copied" else _seconds(measured["down_seconds"])
+    times = (_seconds(measured["frozen_seconds"]), down)
     return (one.name, *where, way, *times, _size(measured.get("bytes")), lost)
 
 
 def _said(one: One) -> str:
     """Why it was not moved."""
     if one.outcome is None:
-        return f"would be moved: {one.told['way']}"
+        return f"would be {_verb([one])}: {one.told['way']}"
     reason = one.error.reason if one.error else ""
     return {"there": "is there already"}.get(one.outcome, f"{one.outcome}: {reason}")
 

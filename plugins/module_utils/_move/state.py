@@ -7,7 +7,7 @@ One file per move, NUMBER.json, mode 0600: a StatefulSet in it may have secrets 
 cluster is written down before it is done, with what undoes it; so a run that was killed at any moment can be taken up,
 or undone, by another one that finds the file. A lock beside it keeps two runs of one controller apart.
 
-    {"format": 1, "number": "…", "outcome": null | "moved" | "undone",
+    {"format": 1, "number": "…", "outcome": null | "moved" | "copied" | "undone",
      "facts": {…}, "steps": [{"name": …, "at": seconds since 1970, …}], "owed": [see Debt]}
 
 Private to this collection: no promise of compatibility to anybody else.
@@ -34,7 +34,11 @@ from .objects import MOVE
 
 FORMAT = 1
 FILE = re.compile(r"([0-9]{12})\.json")
+LOCK = re.compile(r"([0-9]{12})\.lock")
 LARGEST = 16 << 20
+KEPT_SECONDS = 7 * 24 * 3600.0
+"""For how long people can read what became of a move that has ended."""
+
 # For an object that is being deleted to be gone, before one of its name is made.
 GONE_SECONDS = 30.0
 INTERVAL = 0.1
@@ -65,15 +69,49 @@ def directory() -> str:
 
 
 def unfinished(folder: str) -> list[str]:
-    """The numbers of the moves whose file has no outcome, the oldest first."""
+    """The numbers of the moves whose file has no outcome, the oldest first. Files of those that ended long ago go."""
     found = []
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(folder):
             match = FILE.fullmatch(name)
-            content = _read(os.path.join(folder, name)) if match else {}
-            if match and content.get("outcome") is None:
+            if not match:
+                _remove_lost(folder, name)
+                continue
+            content = _read(os.path.join(folder, name))
+            if content["outcome"] is None:
                 found.append((content["steps"][0]["at"] if content["steps"] else 0.0, match.group(1)))
+            elif not content["steps"] or _is_old(content["steps"][-1]["at"]):
+                _remove(folder, match.group(1))
     return [number for _at, number in sorted(found)]
+
+
+def _is_old(at: float) -> bool:
+    return at < time.time() - KEPT_SECONDS
+
+
+def _remove_lost(folder: str, name: str) -> None:
+    """Remove a lock of a move that has no file any more: who removed that was killed in between."""
+    match = LOCK.fullmatch(name)
+    if match is None or os.path.exists(os.path.join(folder, f"{match.group(1)}.json")):
+        return
+    with contextlib.suppress(FileNotFoundError):
+        if _is_old(os.stat(os.path.join(folder, name)).st_mtime):
+            _remove(folder, match.group(1))
+
+
+def _remove(folder: str, number: str) -> None:
+    """Remove both files of a move that has ended, unless somebody has it in hand."""
+    path = os.path.join(folder, f"{number}.lock")
+    try:
+        lock = _locked(path)
+    except (CheckpointError, OSError):
+        return
+    try:
+        for each in (os.path.join(folder, f"{number}.json"), path):
+            with contextlib.suppress(OSError):
+                os.unlink(each)
+    finally:
+        os.close(lock)
 
 
 class State:
@@ -136,7 +174,7 @@ class State:
 
     @property
     def outcome(self) -> str | None:
-        """``moved`` or ``undone``; ``None`` for a move that has not ended."""
+        """``moved``, ``copied`` or ``undone``; ``None`` for a move that has not ended."""
         outcome = self._content["outcome"]
         return None if outcome is None else str(outcome)
 
@@ -155,7 +193,7 @@ class State:
         self._write()
 
     def end(self, outcome: str) -> None:
-        """Write down how it ended: ``moved`` or ``undone``. The facts, which may hold secrets, go."""
+        """Write down how it ended: ``moved``, ``copied`` or ``undone``. The facts, which may hold secrets, go."""
         self._content.update(outcome=outcome, facts={})
         self.step(outcome)
 

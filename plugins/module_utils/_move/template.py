@@ -12,10 +12,12 @@ Private to this collection: no promise of compatibility to anybody else.
 from __future__ import annotations
 
 import copy
+import json
 import typing as t
 
 from .._kube.api import Thing
 from .._kube.manifest import HOSTNAME_LABEL, TOKEN_VOLUME, all_containers, from_source, without_tokens
+from .._kube.restore_request import ANNOTATION
 from .objects import JOB_INDEX, MOVE, notes
 from .owner import Owner
 
@@ -75,12 +77,28 @@ def rebuilt(source: Thing) -> Thing:
     return made
 
 
-def bound(pod: Thing, number: str, hostname: str, runtime_class: str) -> Thing:
+def bound(
+    pod: Thing, number: str, hostname: str, runtime_class: str, images: t.Mapping[str, str] | None = None
+) -> Thing:
     """``pod`` as a policy would make it: see Effect in policy.py."""
     made = copy.deepcopy(pod)
-    made["metadata"]["annotations"] = {**(made["metadata"].get("annotations") or {}), MOVE: number}
+    made["metadata"]["annotations"] = {**(made["metadata"].get("annotations") or {}), **marks(number, images)}
     made["spec"]["nodeSelector"] = {**(made["spec"].get("nodeSelector") or {}), HOSTNAME_LABEL: hostname}
-    made["spec"]["runtimeClassName"] = runtime_class
+    if runtime_class:
+        made["spec"]["runtimeClassName"] = runtime_class
+    return with_images(made, images or {})
+
+
+def marks(number: str, images: t.Mapping[str, str] | None) -> dict[str, str]:
+    """The annotations of a replacement."""
+    return {MOVE: number, **({ANNOTATION: json.dumps(dict(images), sort_keys=True)} if images else {})}
+
+
+def with_images(pod: Thing, images: t.Mapping[str, str]) -> Thing:
+    """``pod`` with other images for the containers of these names."""
+    made = copy.deepcopy(pod)
+    for container in all_containers(made):
+        container["image"] = images.get(container["name"], container["image"])
     return made
 
 

@@ -8,16 +8,21 @@ Private to this collection: no promise of compatibility to anybody else.
 
 from __future__ import annotations
 
+import dataclasses
+import typing as t
+
 from .._kube.api import ApiSession
 from . import plan as plans
 from .by_hand import Adoption, Bare, Orphaning
 from .by_policy import ByPolicy, ReplacementFirst
+from .copying import Beside
 from .replacement import Replacement
 from .state import State
 
 WAYS: dict[plans.Way, type[Replacement]] = {
     "adoption": Adoption,
     "bare": Bare,
+    "copy": Beside,
     "orphaning": Orphaning,
     "policy": ByPolicy,
     "replacement_first": ReplacementFirst,
@@ -30,14 +35,24 @@ def begin(session: ApiSession, plan: plans.Plan, folder: str) -> tuple[Replaceme
     return WAYS[plan.way](session, plan, state), state
 
 
-def redirect(session: ApiSession, plan: plans.Plan, state: State, target: str) -> Replacement:
+def with_images(
+    session: ApiSession, plan: plans.Plan, state: State, images: t.Mapping[str, str]
+) -> tuple[Replacement, plans.Plan]:
+    """The same move by image, once the images of the checkpoints are made: nothing but its Lease is there yet."""
+    changed = dataclasses.replace(plan, images=dict(images))
+    state.replan(changed.as_facts())
+    return WAYS[changed.way](session, changed, state), changed
+
+
+def redirect(session: ApiSession, plan: plans.Plan, state: State, target: str, **details: t.Any) -> Replacement:
     """The same move, to another node or back, after its replacement could not run: only forward, from the same images.
 
-    To be prepared, proved, replaced and waited for as the first one. Raises CheckpointError ``node_not_usable``.
+    To be prepared, proved, replaced and waited for as the first one. ``details``: of the step in the state.
+    Raises CheckpointError ``node_not_usable``.
     """
     changed = plans.redirected(session, plan, target)
     state.replan(changed.as_facts())
-    state.step("redirected", target=target)
+    state.step("redirected", target=target, **details)
     return WAYS[changed.way](session, changed, state)
 
 

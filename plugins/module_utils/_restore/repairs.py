@@ -17,6 +17,7 @@ import stat
 import typing as t
 
 from .._common.errors import CheckpointError
+from .._criu import sockets
 from .._criu.images import Images
 from .._criu.wire import Fields, number, text
 from .bundle import Bundle, resolve
@@ -154,10 +155,33 @@ def _inventory(entry: Message) -> None:
 
 def criu_options(images: Images) -> list[str]:
     """Options for CRIU that no image can say: connections are closed, as the new pod has another address."""
-    sockets = [entry.fields.get("isk") for entry in images.each("files")]
-    if number(images.one("inventory"), "tcp_close") or any(connected(fields) for fields in sockets if fields):
+    if number(images.one("inventory"), "tcp_close") or (_connections(images) and not keeps_connections(images)):
         return ["tcp-close"]
     return []
+
+
+def keeps_connections(images: Images) -> bool:
+    """Whether there are TCP connections that can live on: all of them, both ends of each here, by loopback addresses.
+
+    An image that was dumped with ``tcp-close`` has nothing of a connection's state. One option holds for all of them.
+    """
+    ends = [_ends(fields) for fields in _connections(images)]
+    closed = number(images.one("inventory"), "tcp_close")
+    return bool(ends) and len(sockets.within(ends)) == len(ends) and not closed
+
+
+def _connections(images: Images) -> list[Fields]:
+    found = (entry.fields.get("isk") for entry in images.each("files"))
+    return [fields for fields in found if fields and connected(fields)]
+
+
+def _ends(fields: Fields) -> tuple[sockets.End, sockets.End]:
+    """Address and port of this end and of the other one."""
+    one, other = (
+        sockets.end(fields.get(f"{which}_addr"), number(fields, "family"), number(fields, f"{which}_port"))
+        for which in ("src", "dst")
+    )
+    return one, other
 
 
 def connected(fields: Fields) -> bool:

@@ -65,15 +65,17 @@ class Runtime:
                 return str(json.loads(done.stdout)["status"])
         return "" if done.ok or done.returncode in (NOT_FOUND, TIMED_OUT) else UNKNOWN
 
-    def restore(self, images: str, work: str, kind: str) -> None:
+    def restore(self, images: str, work: str, kind: str, *, keep_connections: bool) -> None:
         """Restore, with the standard streams and the options that the caller gave for the create.
 
+        ``keep_connections``: the runtimes tell CRIU either way, whatever its configuration says.
         Raises CheckpointError restore_failed or restore_endless, with what the runtime and CRIU said.
         """
         options = self._command.options
         passed = [f"{name}={options[name]}" for name in ("--pid-file", "--console-socket") if name in options]
         passed += ["--no-pivot"] if "--no-pivot" in options and kind == "runc" else []
         passed += ["--no-subreaper"] if kind == "runc" else []
+        passed += ["--tcp-established"] if keep_connections else []
         log = os.path.join(work, "runtime.log")
         words = [
             # It ends with us. A CRIU that fails leaves a mount behind, which goes with a namespace of its own.

@@ -161,14 +161,15 @@ def test_a_move_that_was_begun_is_taken_up_first(site: Site, url: str) -> None:
 
 
 def test_the_options_are_those_that_are_documented() -> None:
-    assert _documented(yaml.safe_load(module.DOCUMENTATION)["options"]) == arguments.SPEC
+    assert _known(yaml.safe_load(module.DOCUMENTATION)["options"]) == _known(arguments.SPEC)
 
 
-def _documented(options: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The options as an argument spec."""
+def _known(spec: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What the documentation of an option says of it as well."""
     known = ("type", "elements", "choices", "default", "required")
-    spec = {name: {key: value for key, value in option.items() if key in known} for name, option in options.items()}
-    for name, option in options.items():
-        if "suboptions" in option:
-            spec[name]["options"] = _documented(option["suboptions"])
-    return spec
+    kept = {name: {key: value for key, value in option.items() if key in known} for name, option in spec.items()}
+    for name, option in spec.items():
+        inner = option.get("suboptions") or option.get("options")
+        if inner:
+            kept[name]["options"] = _known(inner)
+    return kept

@@ -16,6 +16,7 @@ import typing as t
 
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._agent import look
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._node import processes
 
 MIB = 1 << 20
@@ -73,12 +74,37 @@ def test_connections(family: socket.AddressFamily, address: str) -> None:
         stack.enter_context(socket.create_connection((address, port)))
         accepted = stack.enter_context(server.accept()[0])
         shown = f"[{address}]" if ":" in address else address
-        found = look._connections(target, processes.open_files(os.getpid()))
+        found, out = look._connections(target, processes.open_files(os.getpid()))
         theirs = f"{shown}:{client.getsockname()[1]} to {shown}:{port}"
         assert theirs in found and f"{shown}:{port} to {shown}:{client.getsockname()[1]}" in found
         assert len([text for text in found if f":{port}" in text]) == 3
+        # The end that nobody has accepted is nobody's, so that the other one leads out.
+        (leading_out,) = [text for text in out if f":{port}" in text]
+        assert leading_out in found and leading_out != theirs
         accepted.close()
-        assert look._connections(target, []) == []
+        assert look._connections(target, []) == ([], [])
+
+
+def test_a_container_with_connections_to_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = t.cast(
+        "t.Any",
+        types.SimpleNamespace(
+            pid=os.getpid(),
+            freezer=types.SimpleNamespace(path="/nowhere"),
+            container=types.SimpleNamespace(name="app"),
+        ),
+    )
+    # A server of both families, which sees IPv4 addresses as IPv6.
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as accepted:
+            ends = {f"socket:[{os.fstat(each.fileno()).st_ino}]" for each in (client, accepted)}
+            monkeypatch.setattr(look, "_opened", lambda _pids: ends)
+            look.require_within(target)
+            ends.pop()
+            with pytest.raises(CheckpointError) as caught:
+                look.require_within(target)
+            assert caught.value.code == "connections_outside" and f"127.0.0.1:{port}" in caught.value.reason
 
 
 def test_files_are_counted_once(tmp_path: pathlib.Path) -> None:

@@ -188,6 +188,17 @@ def test_what_was_given_stays_frozen_and_is_killed_when_the_kubelet_stops_it(pod
     assert pod.records.all() == []
 
 
+def test_the_end_of_another_run_lets_nothing_run_on_that_was_given(pod: Pod) -> None:
+    first = pod.frozen()
+    first.hold(3)
+    first.give()
+    first.close()
+    again = pod.source()
+    again.name("shop", "web-0", NAMES)
+    again.close()
+    assert all(map(pod.stopped, NAMES)) and [one.given for one in pod.records.all()] == [True, True]
+
+
 def test_another_run_lets_run_on_what_is_still_frozen(pod: Pod) -> None:
     pod.frozen().hold(3)
     again = pod.source()

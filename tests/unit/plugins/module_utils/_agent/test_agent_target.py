@@ -137,6 +137,9 @@ def test_what_is_held_stays(place: Place) -> None:
     assert place.left() == (tickets(), NAMES)
     place.target = place.made()
     assert place.before == {"images": NAMES, "tickets": NAMES}
+    # What it found there is not its own to undo, whoever it was that failed.
+    place.target.close()
+    assert place.left() == (tickets(), NAMES)
 
 
 def test_a_claimed_ticket_keeps_the_images(place: Place) -> None:
@@ -224,3 +227,63 @@ def test_renewed_tickets_may_be_for_one_pod_alone(place: Place) -> None:
     ticket = place.tickets.get(APP)
     assert ticket is not None and ticket.pod_uid == "other"
     place.target.close()
+
+
+def test_what_arrived_is_sent_on_as_it_is_and_stays(place: Place, tmp_path: pathlib.Path) -> None:
+    place.fill()
+    (place.folder / "app" / "link").symlink_to("/etc/shadow")
+    other = Place(tmp_path / "other")
+    offer = other.target.open(identity(), HERE, 0, 20)
+    sent: list[dict[str, t.Any]] = []
+
+    def send() -> None:
+        place.target.connect(identity=identity(), seconds=20, idle=10, **offer)
+        sent.append(place.target.send())
+        place.target.hang_up()
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    landed = other.target.receive(10)
+    sending.join()
+    assert [landed] == sent and landed["bytes"] > 0
+
+    def files(folder: pathlib.Path) -> dict[str, bytes]:
+        plain = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+        return {str(path.relative_to(folder)): path.read_bytes() for path in plain}
+
+    assert files(other.folder) == files(place.folder) and len(files(other.folder)) == landed["files"]
+
+
+@pytest.mark.parametrize(("missing", "code"), [("line", "wrong_order"), ("images", "images_missing")])
+def test_without_a_line_or_images_nothing_is_sent(place: Place, missing: str, code: str) -> None:
+    place.fill()
+    if missing == "images":
+        place.target._line = t.cast("t.Any", object())
+        os.rename(place.folder / "side-car", place.folder / "elsewhere")
+    with pytest.raises(CheckpointError) as failed:
+        place.target.send()
+    assert failed.value.code == code
+    place.target._line = None
+
+
+def test_who_is_stopped_sends_no_more(place: Place, tmp_path: pathlib.Path) -> None:
+    place.fill()
+    other = Place(tmp_path / "other")
+    offer = other.target.open(identity(), HERE, 0, 20)
+    place.target._stop.set()
+    codes: list[str] = []
+
+    def send() -> None:
+        place.target.connect(identity=identity(), seconds=20, idle=10, **offer)
+        try:
+            place.target.send()
+        except CheckpointError as error:
+            codes.append(error.code)
+        place.target.hang_up()
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    with pytest.raises(CheckpointError) as failed:
+        other.target.receive(10)
+    sending.join()
+    assert codes == ["interrupted"] and failed.value.code == "connection_lost" and other.left() == ([], [])

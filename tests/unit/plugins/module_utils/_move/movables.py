@@ -41,6 +41,7 @@ TOLD: Thing = {
             "terminal": False,
             "devices": [],
             "connections": [],
+            "connections_out": [],
         }
     },
     "images": {"app": "a" * 64},

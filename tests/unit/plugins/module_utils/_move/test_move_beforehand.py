@@ -16,7 +16,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kub
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import Server
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import beforehand
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import plan as plans
-from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move.moving import Wishes
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move.passage import Wishes
 from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module_utils._kube.scripted import (
     Asked,
     Say,
@@ -33,7 +33,8 @@ from ansible_collections.checkpoint_restore.kubernetes.tests.unit.plugins.module
 )
 
 Thing = dict[str, t.Any]
-WISHES = Wishes(dump={"tcp_close": True, "checkpoint_directory": "/checkpoints"}, frozen=20.0, wait=0.0)
+DUMP = {"tcp_close": True, "tcp_keep": False, "checkpoint_directory": "/checkpoints"}
+WISHES = Wishes(dump=DUMP, frozen=20.0, wait=0.0)
 PULLER = "checkpoint-base-image-x"
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import typing as t
 
 import pytest
@@ -41,7 +42,7 @@ def of(found: t.Iterable[Check], result: str) -> set[str]:
 
 
 def test_two_that_are_alike() -> None:
-    found = both_ends.checks(ends(), refuse_connections=True)
+    found = both_ends.checks(ends(), connections="refuse")
     names = ["cgroup", "connections", "cpu", "criu", "criu_version", "disk", "handler", "kernel", "memory"]
     names += ["oci_runtime", "restore_runtime", "source_criu"]
     assert sorted(check.name for check in found) == names and of(found, "passed") == set(names)
@@ -72,7 +73,7 @@ def test_two_that_are_alike() -> None:
     ],
 )
 def test_one_thing_that_differs(changes: Thing, check: str, result: str | None, said: str) -> None:
-    found = both_ends.checks(ends(**changes), refuse_connections=True)
+    found = both_ends.checks(ends(**changes), connections="refuse")
     named = [each for each in found if each.name == check]
     if result is None:
         assert named == []
@@ -85,17 +86,29 @@ def test_one_thing_that_differs(changes: Thing, check: str, result: str | None, 
 def test_an_accelerator_that_both_have() -> None:
     changes: Thing = {"source__containers__app__devices": ["/dev/nvidia0"]}
     changes["source__criu__plugins"] = changes["target__criu__plugins"] = ["cuda_plugin.so"]
-    assert of(both_ends.checks(ends(**changes), refuse_connections=True), "failed") == {"gpu"}
+    assert of(both_ends.checks(ends(**changes), connections="refuse"), "failed") == {"gpu"}
     changes["target__machine__gpu"] = {"nvidia": ["/dev/nvidia0"], "amd": []}
-    assert of(both_ends.checks(ends(**changes), refuse_connections=True), "warning") == {"gpu"}
+    assert of(both_ends.checks(ends(**changes), connections="refuse"), "warning") == {"gpu"}
 
 
-@pytest.mark.parametrize(("refuse", "result"), [(True, "failed"), (False, "passed")])
-def test_established_connections(refuse: bool, result: str) -> None:
-    text = "10.0.0.1:8080 to 10.0.0.2:40000"
-    found = both_ends.checks(ends(source__containers__app__connections=[text]), refuse_connections=refuse)
-    check = next(each for each in found if each.name == "connections")
-    assert check.result == result and text in check.reason
+OUT, INSIDE = "10.0.0.1:8080 to 10.0.0.2:40000", "127.0.0.1:7070 to 127.0.0.1:40000"
+
+
+@pytest.mark.parametrize(
+    ("there", "out", "wanted", "result", "words"),
+    [
+        ([OUT], [OUT], "refuse", "failed", "not to be closed"),
+        ([OUT], [OUT], "close", "passed", "will be closed"),
+        ([OUT, INSIDE], [OUT], "close", "warning", "1 of them within their container"),
+        ([OUT, INSIDE], [OUT], "keep", "failed", f"1 of them to somewhere outside their container, .*: {OUT}$"),
+        ([INSIDE], [], "keep", "passed", f"which are kept: {INSIDE}$"),
+        ([], [], "keep", "passed", "no established"),
+    ],
+)
+def test_established_connections(there: list[str], out: list[str], wanted: str, result: str, words: str) -> None:
+    told = ends(source__containers__app__connections=there, source__containers__app__connections_out=out)
+    check = next(each for each in both_ends.checks(told, connections=wanted) if each.name == "connections")
+    assert check.result == result and re.search(words, check.reason)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +117,7 @@ def test_established_connections(refuse: bool, result: str) -> None:
 )
 def test_a_restore_runtime_of_another_version_fails_as_well(result: str, hint: str) -> None:
     told = [{"name": "restore_runtime", "result": result, "reason": "It is old", "hint": "Install it"}]
-    found = both_ends.checks(ends(target__checks=told), refuse_connections=True)
+    found = both_ends.checks(ends(target__checks=told), connections="refuse")
     check = next(each for each in found if each.name == "restore_runtime")
     assert (check.result, check.reason) == ("failed", "n2: It is old") and hint in check.hint
 
@@ -120,11 +133,11 @@ def test_room_is_counted_by_file_system() -> None:
     for name, needed in limits.items():
         for more, expected in ((0, {"disk"}), (64 << 20, set())):
             given = {**rooms, name: {**rooms[name], "free": needed + more}}
-            found = both_ends.checks(ends(**changes, target__rooms=given), refuse_connections=True)
+            found = both_ends.checks(ends(**changes, target__rooms=given), connections="refuse")
             assert of(found, "failed") == expected, (name, more)
     for free, expected in ((5 * GIB, {"disk"}), (5 * GIB + (64 << 20), set())):
         given = {name: {**room, "device": 1, "free": free} for name, room in rooms.items()}
-        found = both_ends.checks(ends(**changes, target__rooms=given), refuse_connections=True)
+        found = both_ends.checks(ends(**changes, target__rooms=given), connections="refuse")
         assert of(found, "failed") == expected
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import typing as t
 
 import pytest
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._common.errors import CheckpointError
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
+from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.exec import Ended
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import Server
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import (
     arguments,
@@ -71,17 +73,21 @@ class Controller:
 
     def run(self, *, check: bool = True, **given: t.Any) -> Thing:
         with serving(self.api) as running:
-            site = many.Site(
-                log_in=self._log_in,
-                reachable=self.asked.append,
-                identity=str,
-                show=lambda name, text: self.shown.append(f"{name}: {text}"),
-                warn=self.warned.append,
-                stop=self.stop,
-            )
-            result = many.Moves(ApiSession(Server(url=running.url)), options(**given), site).run(check=check)
+            session = ApiSession(Server(url=running.url))
+            result = many.Moves(session, options(**given), self.site).run(check=check)
         assert undocumented(result, checkpoint_migrate.RETURN) == []
         return result
+
+    @property
+    def site(self) -> many.Site:
+        return many.Site(
+            log_in=self._log_in,
+            reachable=self.asked.append,
+            identity=str,
+            show=lambda name, text: self.shown.append(f"{name}: {text}"),
+            warn=self.warned.append,
+            stop=self.stop,
+        )
 
     def _log_in(self, node: str, role: str) -> t.Any:
         raise CheckpointError("agent_not_started", f"No {role} on {node}")
@@ -175,6 +181,19 @@ def test_a_move_that_was_begun_is_gone_on_with_before_others(controller: Control
 
 
 @pytest.mark.parametrize(
+    ("given", "node"),
+    [({"pod": "web-0"}, "n3"), ({"source_node": "n1"}, "n2"), ({"label_selectors": ["app=web"]}, "n2")],
+)
+def test_only_who_names_the_pod_can_have_it_go_on_elsewhere(controller: Controller, given: Thing, node: str) -> None:
+    with serving(controller.api) as running:
+        session = ApiSession(Server(url=running.url))
+        plan = plans.make(session, "shop", "web-0", "n2", runtime_class=CLASS)
+        moves = many.Moves(session, options(node="n3", **given), controller.site)
+        with contextlib.ExitStack() as stack:
+            assert moves._reach(plan, stack).node == node
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {},
@@ -233,3 +252,35 @@ def test_a_replacement_that_answers_something_else() -> None:
         with pytest.raises(CheckpointError) as refused:
             verify.verify(session, pod(), request, threading.Event())
     assert refused.value.code == "verify_failed" and refused.value.message == "HTTP 404: no such thing"
+
+
+def test_a_command_is_run_until_it_ends_well_and_of_its_output_little_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[tuple[t.Any, ...]] = []
+    ends: list[Ended | CheckpointError] = [
+        Ended(1, "", "not yet"),
+        CheckpointError("exec_lost", "It broke"),
+        Ended(0, "", ""),
+    ]
+
+    def run(_session: t.Any, *place: t.Any, output: t.Callable[[bytes], object], **_limits: t.Any) -> Ended:
+        ran.append(place)
+        output(b"secret")
+        end = ends[min(len(ran), len(ends)) - 1]
+        if isinstance(end, CheckpointError):
+            raise end
+        return end
+
+    monkeypatch.setattr(verify.execution, "run", run)
+    session, stop = t.cast("ApiSession", None), threading.Event()
+    verify.verify(session, pod(), verify.Command(("/check", "it"), "", 30.0), stop)
+    first = pod()["spec"]["containers"][0]["name"]
+    assert ran == [("shop", "web-0", first, ("/check", "it"))] * 3
+
+    # The run that the time cuts off tells less than the one before.
+    ends[:] = [Ended(3, "", "x" * 600 + "the end"), CheckpointError("exec_timeout", "It did not end")]
+    ran.clear()
+    with pytest.raises(CheckpointError) as refused:
+        verify.verify(session, pod(), verify.Command(("/check", "secret"), "side", 0.3), stop)
+    assert refused.value.code == "verify_failed" and ran[0][2] == "side"
+    assert refused.value.message == f"exit status 3: {'x' * (verify.SHOWN - 7)}the end"
+    assert "secret" not in str(refused.value)

@@ -9,6 +9,7 @@ What agents do is not here: that is run on the laboratory.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import threading
 import typing as t
@@ -19,8 +20,10 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._com
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.api import ApiSession
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._kube.http import Server
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._move import (
+    elsewhere,
     moving,
     objects,
+    passage,
     state,
     taking_up,
     verify,
@@ -54,6 +57,8 @@ ANSWERS: dict[str, Thing] = {
     "prepare": {"engines": ["cri-o"]},
     "dump": {"bytes": 7, "files": 1, "freeze_seconds": 0.01},
     "receive": {"bytes": 7, "files": 1},
+    "send": {"bytes": 7, "files": 1},
+    "look": {"checks": []},
     "hold": {"left": 20.0},
     "take_back": {"taken": ["app"], "claimed": []},
     "prove": {"receipts": {"app": {"outcome": "restored"}}},
@@ -146,24 +151,36 @@ class Play:
         self.plan = plans.make(self.session, "shop", "web-0", "n2", runtime_class=CLASS, **options)
         self.folder = folder
         self.source, self.target = Script("source", log), Script("target", log)
+        self.others: dict[str, Script] = {}
+        self.unreached: list[str] = []
         self.stop = threading.Event()
-        self.wishes = moving.Wishes(dump={"tcp_close": True}, frozen=20.0, wait=5.0)
+        self.wishes = passage.Wishes(dump={"tcp_close": True}, frozen=20.0, wait=5.0)
         self.state: state.State
         self.move = self._made(ways.begin(self.session, self.plan, folder))
         log.clear()
 
-    def _made(self, begun: tuple[t.Any, state.State], kind: type[moving.Move] = moving.Move) -> t.Any:
+    def _made(self, begun: tuple[t.Any, state.State], kind: t.Callable[..., moving.Move] = moving.Move) -> t.Any:
         self.state = begun[1]
         both = t.cast("t.Any", (self.source, self.target))
         return kind(self.session, self.plan, begun, both, self.wishes, self.stop, lambda _text: None)
 
-    def again(self) -> Thing:
-        """As another process takes it up, with agents that know nothing."""
+    def again(self, to: str = "n2") -> Thing:
+        """As another process takes it up, with agents that know nothing. ``to``: the node that it is told."""
         self.state.close()
         self.source, self.target = Script("source", self.log), Script("target", self.log)
         self.log.clear()
         begun = ways.resume(self.session, self.plan.number, self.folder)
-        return dict(self._made(begun, taking_up.TakenUp).again())
+        self.plan = plans.from_facts(begun[1].facts)
+        reach = elsewhere.Reach(to, self._log_in, lambda: "another certificate")
+        made = self._made(begun, functools.partial(taking_up.TakenUp, reach=reach))
+        self.move = made
+        return dict(made.again())
+
+    def _log_in(self, node: str) -> t.Any:
+        """A third agent."""
+        if node in self.unreached:
+            raise CheckpointError("agent_not_started", f"Nobody can log in to {node}")
+        return self.others.setdefault(node, Script(node, self.log))
 
     def fail(self) -> CheckpointError:
         with pytest.raises(CheckpointError) as failed:
@@ -415,6 +432,7 @@ def test_the_order_with_the_replacement_first(first: Play) -> None:
     assert words(first) == [
         "target name",
         "target pend",
+        "target hold",
         "api patch scale",
         "source prepare",
         "target open",
@@ -530,3 +548,144 @@ def test_a_source_whose_node_is_off_for_good_is_not_needed(play: Play, monkeypat
     monkeypatch.setattr(Script, "__init__", without)
     result = play.again()
     assert result["outcome"] == "moved" and len(result["warnings"]) == 2
+
+
+HOME = [
+    "n1 look",
+    "source end",
+    "target name",
+    "target renew",
+    "n1 name",
+    "n1 discard",
+    "n1 open",
+    "n1 receive",
+    "target connect",
+    "target send",
+    "target hang_up",
+    "n1 hold",
+]
+ANEW = ["n1 name", "n1 pend", "api delete web-0", "api create web-0", "n1 renew", "n1 prove"]
+FORMER = ["n2 name", "n2 take_back", "n2 name", "n2 discard"]
+
+
+@pytest.fixture
+def stuck(play: Play, monkeypatch: pytest.MonkeyPatch) -> Play:
+    """Its replacement cannot be restored at the target."""
+    failed = {"name": "app", "restartCount": 0, "state": {"waiting": {"reason": "CreateContainerError"}}}
+    replaced(play, containerStatuses=[failed])
+    monkeypatch.setitem(ANSWERS, "name", {"images": ["app"], "tickets": ["app"]})
+    return play
+
+
+def test_a_second_run_with_the_sources_node_has_it_back_there(stuck: Play) -> None:
+    result = stuck.again("n1")
+    assert result["outcome"] == "moved" and stuck.move.target == "n1" and stuck.state.outcome == "moved"
+    log = [line for line in stuck.log if "checkpoint-restore-move" not in line][2:]
+    assert log[: len(HOME)] == HOME, "nobody can use them any more before they are sent"
+    assert log[len(HOME) :] == [*ANEW, "n1 discard", *FORMER], log
+    made = stuck.api.objects[POD]
+    assert stuck.others["n1"].told["renew"]["uid"] == made["metadata"]["uid"] != "uid-made"
+    assert made["spec"]["nodeSelector"]["kubernetes.io/hostname"] == "n1.example.com"
+    images = {step["name"]: step["images"] for step in stuck.state.steps if "images" in step}
+    assert images == {"bringing": ["n2"], "redirected": ["n1", "n2"]}
+
+
+def test_what_is_in_use_at_the_target_goes_on_there(stuck: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ANSWERS, "renew", {"tickets": []})
+    monkeypatch.setattr(taking_up.anew, "failed", lambda *_arguments: False)
+    stuck.api.objects[POD]["status"] = pod()["status"]
+    result = stuck.again("n1")
+    assert result["outcome"] == "moved" and stuck.move.target == "n2" and "n1 open" not in stuck.log
+    assert "goes on at n2" in result["warnings"][0] and stuck.api.objects[POD]["metadata"]["uid"] == "uid-made"
+
+
+@pytest.mark.parametrize("what", ["login", "look"])
+def test_a_node_that_cannot_have_it_changes_nothing(stuck: Play, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    verdict = {"name": "restore_runtime", "result": "warning", "reason": "It is old", "hint": ""}
+    monkeypatch.setitem(ANSWERS, "look", {"checks": [verdict]})
+    stuck.unreached = ["n1"] if what == "login" else []
+    with pytest.raises(CheckpointError) as failed:
+        stuck.again("n1")
+    assert failed.value.code == ("agent_not_started" if what == "login" else "preflight_failed")
+    assert "with n1 as its node" in failed.value.hint and failed.value.details["undone"] is False
+    assert "target renew" not in stuck.log and stuck.state.steps[-1]["name"] == "replaced"
+
+
+def test_images_that_did_not_all_arrive_are_not_used(stuck: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ANSWERS, "receive", {"bytes": 6, "files": 1})
+    with pytest.raises(CheckpointError) as failed:
+        stuck.again("n1")
+    assert failed.value.code == "stream_wrong" and "api delete web-0" not in stuck.log
+    assert "n1 hold" not in stuck.log and plans.from_facts(stuck.state.facts).target == "n2"
+    assert stuck.again("n2")["outcome"] == "moved"
+    # What has come there is not needed any more.
+    assert stuck.log[-2:] == ["n1 name", "n1 discard"]
+
+
+def test_why_the_line_was_ended_is_told(stuck: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = stuck._log_in("n1")
+    new.fails["receive"] = "no_space"
+
+    def failing(self: Script, do: str, seconds: float, /, **arguments: t.Any) -> Thing:
+        if do == "send":
+            raise CheckpointError("connection_lost", "It is gone")
+        return self.wait(self.say(do, **arguments), seconds)
+
+    monkeypatch.setattr(Script, "ask", failing)
+    with pytest.raises(CheckpointError) as failed:
+        stuck.again("n1")
+    assert failed.value.code == "no_space" and "n1 hold" not in stuck.log
+
+
+def test_who_was_killed_when_the_images_had_arrived_is_gone_on_with_there(stuck: Play) -> None:
+    before = stuck.plan
+    redirected = {"source": "n2", "pod": "web-0", "images": ["n1", "n2"]}
+    ways.redirect(stuck.session, before, stuck.state, "n1", **redirected)
+    stuck.log.clear()
+    assert stuck.again("n1")["outcome"] == "moved"
+    log = [line for line in stuck.log if "checkpoint-restore-move" not in line]
+    # The agent of its target is at n1 now.
+    wanted = [line.replace("n1", "target") for line in ANEW]
+    assert log == ["source name", "target name", *wanted, "target discard", *FORMER]
+
+
+def test_who_was_killed_then_may_turn_to_another_node(stuck: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that failed is still at the first node, and has nothing to do with the tickets of the second."""
+    ways.redirect(stuck.session, stuck.plan, stuck.state, "n1", source="n2", pod="web-0", images=["n1", "n2"])
+    monkeypatch.setitem(ANSWERS, "name", {"images": ["app"], "tickets": []})
+    assert stuck.again("n2")["outcome"] == "moved" and stuck.move.target == "n2"
+    log = [line for line in stuck.log if "checkpoint-restore-move" not in line]
+    sent, deleted = log.index("target send"), log.index("api delete web-0")
+    assert sent < log.index("n2 hold") < log.index("n2 pend") < deleted < log.index("n2 renew")
+    assert log[-4:] == [line.replace("n2", "n1") for line in FORMER]
+
+
+def test_a_node_that_is_not_ready_keeps_its_tickets(stuck: Play) -> None:
+    """Its kubelet may still try to make the one that failed."""
+    ways.redirect(stuck.session, stuck.plan, stuck.state, "n1", source="n2", pod="web-0", images=["n1", "n2"])
+    ready = stuck.api.objects["/api/v1/nodes/n2"]["status"]["conditions"][0]
+    ready["status"] = "Unknown"
+    with pytest.raises(CheckpointError) as failed:
+        stuck.again("n1")
+    assert failed.value.code == "cleanup_incomplete" and "n2 take_back" not in stuck.log
+    assert stuck.state.outcome is None and stuck.state.reached("running")
+    ready["status"] = "True"
+    assert stuck.again("n1")["outcome"] == "moved" and "n2 take_back" in stuck.log
+
+
+@pytest.mark.parametrize("out", [True, False])
+def test_images_at_a_node_that_is_gone(stuck: Play, out: bool) -> None:
+    ways.redirect(stuck.session, stuck.plan, stuck.state, "n1", source="n2", pod="web-0", images=["n1", "n2"])
+    stuck.unreached = ["n2"]
+    if out:
+        stuck.api.objects["/api/v1/nodes/n2"]["spec"] = {"taints": [{"key": taking_up.anew.OUT_OF_SERVICE}]}
+        result = stuck.again("n1")
+        assert result["outcome"] == "moved" and f"moves/{stuck.plan.number}" in result["warnings"][0]
+        return
+    with pytest.raises(CheckpointError) as failed:
+        stuck.again("n1")
+    assert failed.value.code == "agent_not_started" and taking_up.anew.OUT_OF_SERVICE in failed.value.hint
+    assert stuck.state.outcome is None and stuck.state.reached("running")
+    stuck.unreached = []
+    assert stuck.again("n1")["outcome"] == "moved"
+    assert [line for line in stuck.log if line.startswith("n2")] == FORMER

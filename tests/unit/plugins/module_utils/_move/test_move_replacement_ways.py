@@ -255,7 +255,8 @@ def test_replacement_first_scales_up_once_and_undoes_it(begin: t.Callable[..., M
     move.api.done.clear()
     move.replacement.undo()
     # The one that came is the one that goes.
-    assert move.api.done[:2] == [f"patch {SHOP}/pods/{move.plan.replacement}", f"patch {scale}"]
+    going = [f"patch {SHOP}/pods/web-0", f"patch {SHOP}/pods/{move.plan.replacement}", f"patch {scale}"]
+    assert move.api.done[:3] == going
     assert move.api.objects[scale]["spec"] == {"replicas": 1}
     assert objects.DELETION_COST not in objects.notes(move.api.objects[f"{SHOP}/pods/web-0"])
 

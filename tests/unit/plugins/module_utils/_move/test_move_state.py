@@ -79,6 +79,35 @@ def test_a_killed_run_leaves_its_debts_and_no_lock(tmp_path: pathlib.Path) -> No
     assert state.unfinished(folder) == []
 
 
+def test_what_ended_long_ago_goes_and_nothing_else(begun: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = os.path.dirname(begun.path)
+    numbers = {name: f"00000000010{place}" for place, name in enumerate(("old", "held", "new", "begun", "lost"))}
+    now = state.time.time()
+    monkeypatch.setattr(state.time, "time", lambda: now - 2 * state.KEPT_SECONDS)
+    held = State.begin(folder, numbers["held"], {})
+    held.end("undone")
+    for name in ("old", "begun", "new"):
+        monkeypatch.setattr(state.time, "time", lambda name=name: now - (name != "new") * state.KEPT_SECONDS - 60)
+        with State.begin(folder, numbers[name], {}) as made:
+            if name != "begun":
+                made.end("moved")
+    monkeypatch.undo()
+    lost = pathlib.Path(folder) / f"{numbers['lost']}.lock"
+    lost.touch()
+    os.utime(lost, (0, 0))
+    (pathlib.Path(folder) / "notes.txt").touch()
+    with held:
+        assert state.unfinished(folder) == [numbers["begun"], NUMBER]
+    kept = {
+        f"{number}.{kind}"
+        for number in (numbers["held"], numbers["new"], numbers["begun"], NUMBER)
+        for kind in ("json", "lock")
+    }
+    assert set(os.listdir(folder)) == kept | {"notes.txt"}
+    assert state.unfinished(folder) == [numbers["begun"], NUMBER]
+    assert f"{numbers['held']}.json" not in os.listdir(folder), "nobody holds it any more"
+
+
 def test_two_processes_do_not_have_one_move_in_hand(begun: State) -> None:
     error = refused(lambda: State.load(os.path.dirname(begun.path), NUMBER))
     assert error.code == "state_in_use" and NUMBER in error.reason

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import typing as t
 
@@ -20,6 +21,7 @@ from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._res
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.repairs import (
     Repairs,
     criu_options,
+    keeps_connections,
 )
 from ansible_collections.checkpoint_restore.kubernetes.plugins.module_utils._restore.security import (
     dumped_mounts,
@@ -246,7 +248,54 @@ def test_an_archive_that_others_may_write_to(case: Case) -> None:
 
 
 def test_connections_are_closed_only_where_there_are_some(tmp_path: pathlib.Path) -> None:
-    connected = {
-        name: criu_options(Case(name, tmp_path).images) for name in ("crio-runc-counter", "runc-criu-4.2.1-planted")
-    }
-    assert connected["crio-runc-counter"] == []
+    images = Case("crio-runc-counter", tmp_path).images
+    assert criu_options(images) == [] and not keeps_connections(images)
+
+
+def of_a_socket(change: t.Callable[[edit.Message], None]) -> t.Callable[[edit.Message], None]:
+    """The change of the accepted end of the planted connection."""
+
+    def with_each(entry: edit.Message) -> None:
+        socket = entry.message(edit.field("file_entry", "isk"))
+        ports = (
+            [socket.number(edit.field("inet_sk_entry", name)) for name in ("src_port", "dst_port")] if socket else []
+        )
+        if socket is not None and ports[0] == 8080 and ports[1]:
+            change(socket)
+            entry.set(edit.field("file_entry", "isk"), bytes(socket))
+
+    return with_each
+
+
+def put(what: tuple[int, int], socket: edit.Message) -> None:
+    socket.set(*what)
+
+
+def test_connections_within_the_container_are_kept_if_there_are_no_others(tmp_path: pathlib.Path) -> None:
+    """The planted process has one connection, with itself, and was dumped with its state."""
+    case = Case("runc-criu-4.2.1-planted", tmp_path)
+    assert criu_options(case.images) == [] and keeps_connections(case.images)
+    address, family = (edit.field("inet_sk_entry", name) for name in ("dst_addr", "family"))
+    files = str(case.images_folder / "files.img")
+    before = (case.images_folder / "files.img").read_bytes()
+
+    # The same end as a socket of IPv6 that serves IPv4 has it: ::ffff:127.0.0.1.
+    def mapped(socket: edit.Message) -> None:
+        socket.set(family, 10)
+        for name in ("src_addr", "dst_addr"):
+            socket.set(edit.field("inet_sk_entry", name), 0, 0, 0xFFFF0000, 0x0100007F)
+
+    edit.change(files, of_a_socket(mapped))
+    assert keeps_connections(images_in(str(case.images_folder)))
+    (case.images_folder / "files.img").write_bytes(before)
+    # 10.0.0.1, and then another port: the end is elsewhere.
+    for elsewhere in ((address, 0x0100000A), (edit.field("inet_sk_entry", "dst_port"), 1)):
+        edit.change(files, of_a_socket(functools.partial(put, elsewhere)))
+        images = images_in(str(case.images_folder))
+        assert criu_options(images) == ["tcp-close"] and not keeps_connections(images)
+        (case.images_folder / "files.img").write_bytes(before)
+    # Dumped with tcp-close, there is nothing of it that could be kept.
+    closed = edit.field("inventory_entry", "tcp_close")
+    edit.change(str(case.images_folder / "inventory.img"), lambda entry: entry.set(closed, 1))
+    images = images_in(str(case.images_folder))
+    assert criu_options(images) == ["tcp-close"] and not keeps_connections(images)
