@@ -87,7 +87,7 @@ demo: ## The collection at work on real kubelets
 bench: lab ## Figures, as tables
 	@for file in tests/benchmark/*.py; do $(LAB) run python3 "$$file" || exit 1; done
 
-longer: lab ## Two hours: real workloads, preflight, kills and reboots of everything, dumps below the CRI, migrations
+longer: lab ## Three hours: real workloads, preflight, kills and reboots of everything, dumps below the CRI, migrations
 	@$(LAB) up --nodes $(SPARE_NODES)
 	@TEST_NODES=crio-c,ctd-c $(LAB) run pytest --durations=15 $(LONGER)
 
