@@ -82,9 +82,15 @@ def end(words: t.Any, family: int, port: int) -> End:
 def within(connections: t.Collection[tuple[End, End]]) -> list[tuple[End, End]]:
     """Those of which both ends are among them, by loopback addresses: they need nobody else to live on."""
     here = set(connections)
-    return [
-        (one, other) for one, other in connections if ipaddress.ip_address(one[0]).is_loopback and (other, one) in here
-    ]
+    return [(one, other) for one, other in connections if _is_loopback(one[0]) and (other, one) in here]
+
+
+def _is_loopback(shown: str) -> bool:
+    try:
+        return ipaddress.ip_address(shown).is_loopback
+    except ValueError:
+        # Of an image with fewer words than an address has.
+        return False
 
 
 def options(fields: Fields) -> dict[str, t.Any]:

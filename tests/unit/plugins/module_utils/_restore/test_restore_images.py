@@ -267,7 +267,7 @@ def of_a_socket(change: t.Callable[[edit.Message], None]) -> t.Callable[[edit.Me
     return with_each
 
 
-def put(what: tuple[int, int], socket: edit.Message) -> None:
+def put(what: tuple[int, ...], socket: edit.Message) -> None:
     socket.set(*what)
 
 
@@ -288,8 +288,9 @@ def test_connections_within_the_container_are_kept_if_there_are_no_others(tmp_pa
     edit.change(files, of_a_socket(mapped))
     assert keeps_connections(images_in(str(case.images_folder)))
     (case.images_folder / "files.img").write_bytes(before)
-    # 10.0.0.1, and then another port: the end is elsewhere.
-    for elsewhere in ((address, 0x0100000A), (edit.field("inet_sk_entry", "dst_port"), 1)):
+    # 10.0.0.1, another port, and what is no address: the end is elsewhere.
+    cut = (edit.field("inet_sk_entry", "src_addr"), 1, 2)
+    for elsewhere in ((address, 0x0100000A), (edit.field("inet_sk_entry", "dst_port"), 1), cut):
         edit.change(files, of_a_socket(functools.partial(put, elsewhere)))
         images = images_in(str(case.images_folder))
         assert criu_options(images) == ["tcp-close"] and not keeps_connections(images)
